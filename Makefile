@@ -1,0 +1,41 @@
+# `make sample` and `make test` are the two commands of a fresh machine; both build .venv on first use.
+PYTHON ?= python3
+VENV   ?= .venv
+OUT    ?= out/molecules
+EXTRAS ?= dev,metrics,energy
+BIN     = $(VENV)/bin
+PIP     = $(BIN)/pip install --disable-pip-version-check -q -c constraints.txt
+
+.PHONY: sample test test-slow lint bench clean
+
+sample: $(VENV)/.core
+	$(BIN)/scigen sample molecules --n 100 --out $(OUT)
+
+test: $(VENV)/.dev lint
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check scigen tests cli.py
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev
+	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+clean:
+	rm -rf $(VENV) build dist out
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch comes first and pinned: left to the resolver it brings gigabytes of CUDA libraries.
+$(VENV)/.core: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) torch
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(PIP) -e ".[$(EXTRAS)]"
+	touch $@

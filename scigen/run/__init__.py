@@ -1,0 +1,1 @@
+"""Runs: configuration, training, checkpoints, sampling and the folder a run leaves behind."""
