@@ -1,0 +1,78 @@
+"""The `scigen` program: every command, its help, and nothing heavy.
+
+Command modules import only typer at their top; torch and rdkit come in when a command runs, so help stays quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.main import get_command
+
+from scigen import __version__
+from scigen.cli.doctor import doctor
+from scigen.cli.guard import guarded
+
+__all__ = ["app", "main", "run"]
+
+_STYLE: dict[str, Any] = {"no_args_is_help": True, "pretty_exceptions_enable": False}
+
+app = typer.Typer(
+    name="scigen",
+    help="Generate and score molecules, point clouds and meshes with diffusion, flow and bridge models.",
+    **_STYLE,
+)
+sample = typer.Typer(help="Draw new objects from a trained model.", **_STYLE)
+score = typer.Typer(help="Score anybody's files, with thresholds and exit codes.", **_STYLE)
+data = typer.Typer(help="Prepare training data.", **_STYLE)
+
+app.add_typer(sample, name="sample")
+app.add_typer(score, name="score")
+app.add_typer(data, name="data")
+app.command()(doctor)
+
+# Until every command has landed, the ones that exist are attached.
+for _group, _name, _module, _function in (
+    (sample, "molecules", "scigen.cli.sample", "sample_molecules"),
+    (score, "molecules", "scigen.cli.score", "score_molecules"),
+    (data, "prepare", "scigen.cli.data", "prepare"),
+    (app, "train", "scigen.cli.train", "train"),
+    (app, "check", "scigen.cli.train", "check"),
+):
+    if find_spec(_module) is not None:
+        _group.command(_name)(getattr(import_module(_module), _function))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"scigen {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere on the line.")] = False,
+) -> None:
+    """Options of the whole program (`--debug` is taken out of the line by `run`)."""
+
+
+def run(args: list[str]) -> int:
+    """Run one command line (without the program's name) and return its exit code."""
+    debug = "--debug" in args
+    args = [arg for arg in args if arg != "--debug"]
+
+    def work() -> int | None:
+        with get_command(app).make_context("scigen", list(args)) as context:
+            return context.command.invoke(context)
+
+    return guarded(work, debug)
+
+
+def main() -> NoReturn:
+    """Entry point of `scigen`, `python -m scigen` and `cli.py`."""
+    sys.exit(run(sys.argv[1:]))
