@@ -1,0 +1,126 @@
+"""Molecule sets: packed arrays of geometries, Kekulé bonds and properties, cached outside the repository.
+
+One file per set (`<cache>/qm9.npz`). Atoms and bonds of all molecules lie end to end; molecule k owns
+`z[atom_start[k]:atom_start[k+1]]` and `bond[bond_start[k]:bond_start[k+1]]`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from scigen.errors import InputError
+
+__all__ = ["Molecule", "MoleculeSet", "PROPERTIES", "SPLITS", "cache_dir", "fixture_path", "load", "load_fixture", "load_qm9"]
+
+# Columns of QM9 in the order of `MoleculeSet.prop`: GHz, Debye, Bohr^3, Hartree, Bohr^2, cal/(mol K).
+PROPERTIES = ("A", "B", "C", "mu", "alpha", "homo", "lumo", "gap", "r2", "zpve", "U0", "U", "H", "G", "Cv")
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Molecule:
+    """One molecule: `z [N]` atomic numbers, formal `charge [N]`, `pos [N, 3]` Å, `bond [E, 3]` as (i, j, order)."""
+
+    z: np.ndarray
+    charge: np.ndarray
+    pos: np.ndarray
+    bond: np.ndarray
+
+
+@dataclass(frozen=True)
+class MoleculeSet:
+    """M molecules end to end; `split [M]` indexes `SPLITS`, `prop [M, 15]` follows `PROPERTIES`."""
+
+    z: np.ndarray  # [A] uint8
+    charge: np.ndarray  # [A] int8
+    pos: np.ndarray  # [A, 3] float32, Å
+    bond: np.ndarray  # [E, 3] uint8: atom, atom, order within the molecule
+    atom_start: np.ndarray  # [M + 1] int64
+    bond_start: np.ndarray  # [M + 1] int64
+    index: np.ndarray  # [M] int32, number in the source
+    split: np.ndarray  # [M] uint8
+    prop: np.ndarray  # [M, P] float64
+    smiles: np.ndarray  # [M] bytes, as published
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, k: int) -> Molecule:
+        a, b = slice(*self.atom_start[k : k + 2]), slice(*self.bond_start[k : k + 2])
+        return Molecule(self.z[a], self.charge[a], self.pos[a], self.bond[b])
+
+    def sizes(self) -> np.ndarray:
+        """Atoms per molecule, `[M]`."""
+        return np.diff(self.atom_start)
+
+    def where(self, split: str) -> np.ndarray:
+        """Positions of the molecules of one split, ascending."""
+        if split not in SPLITS:
+            raise InputError(f"Unknown split '{split}'; choose one of {', '.join(SPLITS)}.")
+        return np.flatnonzero(self.split == SPLITS.index(split))
+
+    def subset(self, rows: np.ndarray) -> MoleculeSet:
+        """The molecules at `rows`, in that order."""
+        atoms = _ranges(self.atom_start, rows)
+        bonds = _ranges(self.bond_start, rows)
+        return MoleculeSet(
+            self.z[atoms], self.charge[atoms], self.pos[atoms], self.bond[bonds],
+            _starts(self.sizes()[rows]), _starts(np.diff(self.bond_start)[rows]),
+            self.index[rows], self.split[rows], self.prop[rows], self.smiles[rows],
+        )  # fmt: skip
+
+    def content_hash(self) -> str:
+        """SHA-256 over every array in field order: the identity of the data, whatever the file around it."""
+        digest = hashlib.sha256()
+        for field in fields(self):
+            digest.update(np.ascontiguousarray(getattr(self, field.name)).tobytes())
+        return digest.hexdigest()
+
+
+def cache_dir() -> Path:
+    """`$SCIGEN_CACHE`, else `$XDG_CACHE_HOME/scigen`, else `~/.cache/scigen`."""
+    if root := os.environ.get("SCIGEN_CACHE"):
+        return Path(root)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scigen"
+
+
+def fixture_path() -> Path:
+    """The few hundred QM9 molecules that travel with the repository for tests."""
+    return Path(__file__).resolve().parents[3] / "data" / "qm9_fixture.npz"
+
+
+def load(path: Path) -> MoleculeSet:
+    """Read a packed set; raises `InputError` when the file is missing or is not one."""
+    if not path.is_file():
+        raise InputError(f"No molecule set at '{path}'; build it with `scigen data prepare {path.stem}`.")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return MoleculeSet(**{f.name: arrays[f.name] for f in fields(MoleculeSet)})
+    except (KeyError, ValueError, OSError) as error:
+        raise InputError(f"'{path}' is not a molecule set ({error}); rebuild it with `scigen data prepare`.") from None
+
+
+def load_qm9() -> MoleculeSet:
+    """QM9 from the cache, 130,831 molecules with EDM's 100,000 / 17,748 / 13,083 split."""
+    return load(cache_dir() / "qm9.npz")
+
+
+def load_fixture() -> MoleculeSet:
+    """The fixture in the repository's `data/`."""
+    return load(fixture_path())
+
+
+def _starts(counts: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def _ranges(start: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Concatenated ranges start[k]..start[k+1] for k in rows."""
+    counts = np.diff(start)[rows]
+    offsets = np.repeat(start[rows] - _starts(counts)[:-1], counts)
+    return offsets + np.arange(counts.sum())

@@ -1,0 +1,53 @@
+"""The one reverse loop: walk a falling time grid, one solver move per interval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Protocol
+
+from scigen.denoiser import Belief, Denoiser
+from scigen.process.protocol import Process
+from scigen.state import Rng
+
+__all__ = ["Memory", "Solver", "ancestral", "sample"]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a move leaves to the next: the belief it used and where. Multistep solvers and self-conditioning read it."""
+
+    belief: Belief
+    t: float
+
+
+class Solver(Protocol):
+    """One move x_t -> x_s, s < t. `memory` is None on the first move."""
+
+    def __call__(
+        self, process: Any, denoise: Denoiser, x_t: Any, t: float, s: float, rng: Rng, memory: Memory | None
+    ) -> tuple[Any, Memory]: ...
+
+
+def ancestral(
+    process: Process, denoise: Denoiser, x_t: Any, t: float, s: float, rng: Rng, memory: Memory | None
+) -> tuple[Any, Memory]:
+    """The exact posterior draw q(x_s | x_t, belief): the move that every process has."""
+    belief = denoise(x_t, t, memory and memory.belief)
+    return process.step(x_t, belief, t, s, rng), Memory(belief, t)
+
+
+def sample(
+    process: Process, denoise: Denoiser, x: Any, grid: Iterable[float], rng: Rng, solver: Solver = ancestral
+) -> tuple[Any, Belief]:
+    """Run `x` from grid[0] down to grid[-1]; returns the last state and the last belief about x0.
+
+    Decode the belief: it carries no residual noise, whether or not the grid and the process reach sigma = 0.
+    """
+    memory: Memory | None = None
+    for t, s in pairwise(float(u) for u in grid):
+        x, memory = solver(process, denoise, x, t, s, rng, memory)
+    if memory is None:
+        raise ValueError("`grid` needs at least two times, from the source down to the data.")
+    return x, memory.belief
