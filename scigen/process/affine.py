@@ -1,7 +1,7 @@
 """Affine processes: x_t = alpha(t) x0 + sigma(t) x1, with t = 0 data and t = 1 source.
 
 The marginal is a Gaussian blur, so everything follows from the two curves: logsnr = log(alpha^2 / sigma^2), drift
-f = alpha'/alpha, diffusion g^2 = -sigma^2 logsnr'. Song et al. 2021, arXiv:2011.13456; Kingma et al. 2021, arXiv:2107.00630.
+f = alpha'/alpha, diffusion g^2 = -sigma^2 logsnr'. Song et al. 2021, arXiv:2011.13456; Kingma et al., arXiv:2107.00630.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Affine:
 
     def diffusion_squared(self, t: Time) -> Tensor:
         """g^2 in dx = f x dt + g dW: -sigma^2 logsnr' = (sigma^2)' - 2 f sigma^2."""
-        t = _tensor(t)
+        t = _inside(_tensor(t))
         return -(self.sigma(t) ** 2) * _derivative(self.logsnr, t)
 
     def scale(self, t: Time, std: float = 1.0) -> Tensor:
@@ -79,11 +79,11 @@ class Affine:
 
     def step(self, x_t: Tensor, x0: Tensor, t: Time, s: Time, rng: Rng) -> Tensor:
         """Exact draw of q(x_s | x_t, x0) for s < t: ancestral sampling, DDPM's beta~ variance (arXiv:2006.11239)."""
-        a_t, a_s = expand(self.alpha(t), x_t), expand(self.alpha(s), x_t)
-        var_t, var_s = expand(self.sigma(t), x_t) ** 2, expand(self.sigma(s), x_t) ** 2
-        ratio = var_s / var_t * a_t / a_s  # sigma_s^2 alpha_{t|s} / sigma_t^2
-        fresh = var_s * (1 - ratio * a_t / a_s)
-        return a_s * x0 + ratio * (x_t - a_t * x0) + fresh.clamp(min=0).sqrt() * normal(x_t, rng)
+        gap = self.logsnr(t) - self.logsnr(s)  # <= 0, and -inf where either end is pure: every factor below is finite
+        ratio = self.sigma(s) / self.sigma(t) * (gap / 2).exp()  # sigma_s^2 alpha_{t|s} / sigma_t^2
+        fresh = self.sigma(s) * (-torch.expm1(gap)).sqrt()
+        mean = expand(self.alpha(s), x_t) * x0 + expand(ratio, x_t) * (x_t - expand(self.alpha(t), x_t) * x0)
+        return mean + expand(fresh, x_t) * normal(x_t, rng)
 
     def time_of_logsnr(self, logsnr: Tensor) -> Tensor:
         """The t in [0, 1] at which logsnr(t) equals the given values (bisection in float64; ends are clamped)."""
@@ -118,9 +118,9 @@ def subvp(beta_min: float = 0.1, beta_max: float = 20.0) -> Affine:
 
 
 def ve(sigma_min: float = 0.01, sigma_max: float = 50.0) -> Affine:
-    """Variance exploding: alpha = 1, sigma = sigma_min (sigma_max / sigma_min)^t, in units of the data. arXiv:2011.13456
+    """Variance exploding: alpha = 1, sigma = sigma_min (sigma_max / sigma_min)^t, in the data's units.
 
-    sigma(0) = sigma_min, not 0: take the belief, not x, at the end of a chain.
+    arXiv:2011.13456. sigma(0) = sigma_min, not 0: take the belief, not x, at the end of a chain.
     """
     if not 0 < sigma_min < sigma_max:
         raise ValueError(f"`sigma_min` must lie in (0, sigma_max), got {sigma_min} with sigma_max={sigma_max}.")
@@ -160,5 +160,12 @@ def _tensor(t: Time) -> Tensor:
     return t if isinstance(t, Tensor) else torch.tensor(t, dtype=torch.float64)
 
 
+def _inside(t: Tensor) -> Tensor:
+    """One rounding unit inside [0, 1]: at the ends the logarithms are infinite and derivatives 0 times inf."""
+    eps = torch.finfo(t.dtype).eps
+    return t.clamp(eps, 1 - eps)
+
+
 def _derivative(f: Curve, t: Tensor) -> Tensor:
+    t = _inside(t)
     return torch.func.jvp(f, (t,), (torch.ones_like(t),))[1]

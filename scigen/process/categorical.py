@@ -1,8 +1,8 @@
 """Categorical processes: a token keeps its value with probability keep(t), else is redrawn from `m`.
 
 Qbar_t = keep(t) I + (1 - keep(t)) 1 m'. Uniform m is D3PM's (arXiv:2107.03006), the data marginal DiGress's
-(arXiv:2209.14734), a one-hot mask the absorbing chain of MDLM (arXiv:2406.07524). Tokens are integer class indices `[...]`,
-a belief is probabilities over x0, `[..., K]`.
+(arXiv:2209.14734), a one-hot mask the absorbing chain of MDLM (arXiv:2406.07524). Tokens are integer class indices
+`[...]`, a belief is probabilities over x0, `[..., K]`.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ def unchanged(x: State) -> State:
 class Product:
     """`parts` by field name; fields without a part are carried along untouched.
 
-    `project` puts a state back onto its constraints (zero centre of mass, symmetric bonds, padding): noise that is drawn
-    freely and then projected has the projected law, so no process needs to know the constraint.
+    `project` puts a state back onto its constraints (zero centre of mass, symmetric bonds, padding): noise that is
+    drawn freely and then projected has the projected law, so no process needs to know the constraint.
     """
 
     parts: Mapping[str, FieldProcess]
