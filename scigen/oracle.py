@@ -5,10 +5,12 @@ All compute in float64 and answer in the type of x_t. As everywhere x_t = alpha(
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
 import torch
 from torch import Tensor
 
-from scigen.denoiser import Belief, Denoiser
 from scigen.process.affine import Affine
 from scigen.process.categorical import Categorical
 from scigen.state import Time, expand
@@ -23,14 +25,16 @@ __all__ = [
     "tokens",
 ]
 
+Exact: TypeAlias = Callable[..., Tensor]  # a `Denoiser` of one tensor field: (x_t, t, previous=None) -> belief
 
-def gaussian(affine: Affine, mean: float | Tensor, var: float | Tensor) -> Denoiser:
+
+def gaussian(affine: Affine, mean: float | Tensor, var: float | Tensor) -> Exact:
     """Data of independent N(mean, var) coordinates: E[x0 | x_t] = mean + a var (x_t - a mean) / (a^2 var + s^2).
 
     `mean` and `var` broadcast against x_t `[B, ...]`.
     """
 
-    def denoise(x_t: Tensor, t: Time, previous: Belief | None = None) -> Tensor:
+    def denoise(x_t: Tensor, t: Time, previous: Any = None) -> Tensor:
         x = x_t.double()
         a, s = expand(affine.alpha(t), x), expand(affine.sigma(t), x)
         return (mean + a * var / (a**2 * var + s**2) * (x - a * mean)).to(x_t.dtype)
@@ -52,14 +56,14 @@ def gaussian_path(affine: Affine, mean: float | Tensor, var: float | Tensor, x_t
     return (a_s * mean + ratio * (x - a * mean)).to(x_t.dtype)
 
 
-def mixture(affine: Affine, weights: Tensor, means: Tensor, covariances: Tensor) -> Denoiser:
+def mixture(affine: Affine, weights: Tensor, means: Tensor, covariances: Tensor) -> Exact:
     """Data of a Gaussian mixture, weights `[K]`, means `[K, D]`, covariances `[K, D, D]`; x_t `[B, D]`.
 
     With C_k = a^2 A_k + s^2 I, d_k = x_t - a mu_k and r_k ∝ w_k N(d_k; 0, C_k):
     E[x0 | x_t] = sum r_k (mu_k + a A_k C_k^-1 d_k).
     """
 
-    def denoise(x_t: Tensor, t: Time, previous: Belief | None = None) -> Tensor:
+    def denoise(x_t: Tensor, t: Time, previous: Any = None) -> Tensor:
         r, m, _ = _components(affine, weights, means, covariances, x_t.double(), t)
         return (r[..., None] * m).sum(1).to(x_t.dtype)
 
@@ -76,13 +80,13 @@ def mixture_covariance(
     return (r[..., None, None] * (within + spread)).sum(1).to(x_t.dtype)
 
 
-def tokens(process: Categorical, joint: Tensor) -> Denoiser:
+def tokens(process: Categorical, joint: Tensor) -> Exact:
     """Tokens x_t `[B, n]` whose data law is the table `joint`, n axes of K classes: p(x0_i | x_t), `[B, n, K]`.
 
     p(x0 | x_t) ∝ joint(x0) prod_i Qbar_t(x0_i, x_t_i), Qbar = keep I + (1 - keep) 1 m', all K^n entries enumerated.
     """
 
-    def denoise(x_t: Tensor, t: Time, previous: Belief | None = None) -> Tensor:
+    def denoise(x_t: Tensor, t: Time, previous: Any = None) -> Tensor:
         n, m = joint.dim(), process.m.double().to(x_t.device)
         keep = process.keep(torch.as_tensor(t, dtype=torch.float64)).reshape(-1, 1, 1)
         here = torch.nn.functional.one_hot(x_t, len(m)).double()

@@ -167,5 +167,6 @@ def _inside(t: Tensor) -> Tensor:
 
 
 def _derivative(f: Curve, t: Tensor) -> Tensor:
-    t = _inside(t)
-    return torch.func.jvp(f, (t,), (torch.ones_like(t),))[1]
+    # The curves act on each t alone, so the gradient of the sum is f' at every t; several times faster than a jvp here.
+    gradient: Tensor = torch.func.grad(lambda u: f(u).sum())(_inside(t))
+    return gradient

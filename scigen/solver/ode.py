@@ -49,8 +49,8 @@ def heun(
     def predict(affine: Affine, x: Tensor, x0: Tensor) -> Tensor:
         return x + (s - t) * velocity(affine, x, x0, t)
 
-    def correct(affine: Affine, x_s: Tensor, x0_s: Tensor, x: Tensor, x0: Tensor) -> Tensor:
-        return x_s + (s - t) / 2 * (velocity(affine, x_s, x0_s, s) - velocity(affine, x, x0, t))
+    def correct(affine: Affine, x_s: Tensor, x0_s: Tensor, x: Tensor) -> Tensor:
+        return (x + x_s + (s - t) * velocity(affine, x_s, x0_s, s)) / 2  # x_s - x holds the first slope
 
     def finish(affine: Affine, x: Tensor, x0: Tensor) -> Tensor:
         return ddim_step(affine, x, x0, t, s, 0.0, rng)
@@ -60,4 +60,4 @@ def heun(
         return move(process, finish, t, s, rng, x_t, belief), Memory(belief, t)
     x_s = move(process, predict, t, s, rng, x_t, belief)
     second = denoise(x_s, s, belief)
-    return adjust(process, correct, x_s, second, x_t, belief), Memory(second, s)
+    return adjust(process, correct, x_s, second, x_t), Memory(second, s)
