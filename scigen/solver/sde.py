@@ -44,12 +44,13 @@ def predictor_corrector(predictor: Solver = ancestral, corrections: int = 1, snr
     """Any solver, then Langevin steps at the level it reached; none where no noise is left.
 
     Tokens keep what the predictor drew: Langevin on coordinates holds p_s(coordinates | tokens), hence the joint law.
+    At a fixed snr the corrector's bias falls like one power of the step, so the order is 1 whatever the predictor's.
     Raises ValueError for a negative count or an snr outside (0, 1).
     """
     if corrections < 0 or not 0 < snr < 1:
         raise ValueError(f"`corrections` must be >= 0 and `snr` in (0, 1), got {corrections}, {snr}; try 1 and 0.16.")
 
-    @declare(order=predictor.order, evaluations=predictor.evaluations + corrections)
+    @declare(order=1 if corrections else predictor.order, evaluations=predictor.evaluations + corrections)
     def step(
         process: Any, denoise: Denoiser, x_t: Any, t: float, s: float, rng: Rng, memory: Memory | None
     ) -> tuple[Any, Memory]:
