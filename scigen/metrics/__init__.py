@@ -1,1 +1,1 @@
-"""Scores of generated objects: plain functions on arrays and RDKit molecules, each with its definition in its docstring."""
+"""Scores of generated objects: plain functions on arrays and RDKit molecules, each with its definition."""

@@ -62,7 +62,7 @@ def build(z: np.ndarray, orders: np.ndarray) -> Mol:
     """
     from rdkit import Chem
 
-    kinds = (None, Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE)
+    kinds = (Chem.BondType.ZERO, Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE)
     mol = Chem.RWMol()
     for number in np.asarray(z).tolist():
         mol.AddAtom(Chem.Atom(number))
@@ -82,4 +82,4 @@ def unpack(text: str) -> Mol:
     """The molecule of `pack`."""
     from rdkit import Chem
 
-    return Chem.Mol(base64.b64decode(text))
+    return Chem.Mol(base64.b64decode(text))  # type: ignore[call-overload]  # RDKit's stubs say str, it takes bytes

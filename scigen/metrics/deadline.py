@@ -1,8 +1,8 @@
 """Calls that may never return, each under a deadline, in a process that can be killed.
 
-RDKit, PoseBusters and tblite run C++ loops that ignore signals (rdkit#9227, #7922, #8006), so a timeout inside the process
-is no timeout. Items go in batches, answers come back one by one: the parent always knows which item is being worked on, and
-after a kill only that item is lost. 10,000 cheap items cost about a second of overhead.
+RDKit, PoseBusters and tblite run C++ loops that ignore signals (rdkit#9227, #7922, #8006), so a timeout inside the
+process is no timeout. Items go in batches, answers come back one by one: the parent always knows which item is
+being worked on, and after a kill only that item is lost. 10,000 cheap items cost about a second of overhead.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from scigen.errors import ResourceError
 
 __all__ = ["Outcome", "call_each"]
 
@@ -37,8 +39,8 @@ def call_each(
 ) -> Iterator[Outcome]:
     """Outcomes of `call(item)` in order, each within `seconds`.
 
-    `call` and `warm` name functions as `module:function`; items and values are JSON. `warm()` runs once in a fresh process,
-    outside any item's deadline. Raises `RuntimeError` when the process cannot start at all.
+    `call` and `warm` name functions as `module:function`; items and values are JSON. `warm()` runs once in a fresh
+    process, outside any item's deadline. Raises `ResourceError` when the process cannot start at all.
     """
     worker: _Worker | None = None
     done = 0
@@ -83,7 +85,7 @@ class _Worker:
         self._take(_STARTUP_SECONDS, "start")
         if not self.alive:
             self.close()
-            raise RuntimeError(f"The worker process for `{call}` did not start; run `scigen doctor` to see what is missing.")
+            raise ResourceError(f"The worker process for `{call}` did not start; run `scigen doctor` to see why.")
 
     def send(self, items: Sequence[Any]) -> None:
         """Hand over a batch; the child is idle here, so the write never waits for a stuck item."""

@@ -21,10 +21,11 @@ __all__ = ["describe", "describe_packed", "warm"]
 def describe(mol: Mol) -> dict[str, Any]:
     """Checks of one molecule.
 
-    `n_atoms`, `n_heavy`, `has_3d`, `valid` (explicit bonds and charges pass `SanitizeMol`), `reason` when not, `fragments`,
-    `smiles` (canonical, largest fragment), `strict_atoms` and `strict_stable`, `qed`, `sa`; with coordinates also
-    `edm_atoms`, `edm_stable`, `edm_valid`, `edm_fragments`, `edm_smiles`, and the bin codes `bonds`, `angles`, `centres`.
-    A molecule without coordinates (from SMILES) gets its implicit hydrogens before rule `strict`.
+    `n_atoms`, `n_heavy`, `has_3d`, `valid` (explicit bonds and charges pass `SanitizeMol`), `reason` when not,
+    `fragments`, `smiles` (canonical, largest fragment), `strict_atoms` and `strict_stable`, `qed`, `sa`; with
+    coordinates also `edm_atoms`, `edm_stable`, `edm_valid`, `edm_fragments`, `edm_smiles`, and the bin codes
+    `bonds`, `angles`, `centres`. A molecule without coordinates (from SMILES) gets its implicit hydrogens before
+    rule `strict`.
     """
     clean, reason = sanitized(mol)
     has_3d = mol.GetNumConformers() > 0 and mol.GetConformer().Is3D()

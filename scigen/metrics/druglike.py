@@ -15,7 +15,7 @@ __all__ = ["qed", "sa_available", "sa_score"]
 
 
 def qed(mol: Mol) -> float:
-    """Weighted QED in [0, 1] of a sanitised molecule without explicit hydrogens.   Bickerton et al. 2012, RDKit's `QED`."""
+    """Weighted QED in [0, 1] of a sanitised molecule without explicit hydrogens (Bickerton et al. 2012, by RDKit)."""
     from rdkit.Chem import QED
 
     return float(QED.qed(mol))

@@ -4,8 +4,9 @@ With d in pm and S, D, T the typical single, double and triple lengths of the pa
 
     order = [d < S + 10] (1 + [d < D + 5] (1 + [d < T + 3]))
 
-An element pair absent from S has no bond, absent from D no double one. Charges, angles and rings play no part. An atom is
-stable when its orders sum to an allowed valence. Real molecules do not score 100 %: print the data row beside it.
+An element pair absent from S has no bond, absent from D no double one. Charges, angles and rings play no part. An
+atom is stable when its orders sum to an allowed valence. Real molecules do not score 100 %: print the data row
+beside it.
 
 Source: Hoogeboom et al. 2022, arXiv:2203.17003, and the tables of ehoogeboom/e3_diffusion_for_molecules.
 """
@@ -60,7 +61,7 @@ def edm_orders(z: np.ndarray, pos: np.ndarray) -> np.ndarray:
 
 
 def edm_stable_atoms(z: np.ndarray, orders: np.ndarray) -> np.ndarray:
-    """Which atoms `[N]` bool have an allowed sum of `orders [N, N]`; elements the rule does not know are never stable."""
+    """Which atoms `[N]` bool have an allowed sum of `orders [N, N]`; elements unknown to the rule are never stable."""
     total = np.minimum(orders.sum(1), _ALLOWED.shape[1] - 1)
     return _ALLOWED[_ROW[np.asarray(z, np.int64)], total]
 

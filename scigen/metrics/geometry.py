@@ -2,9 +2,10 @@
 
     W1(p, q) = integral |CDF_p(x) - CDF_q(x)| dx,   averaged over classes with the reference's weights
 
-Bond classes are the four bond types (single, double, triple, aromatic) weighted by their shares; angle classes are central
-elements weighted by their shares of atoms with two neighbours or more. Bins are 0.01 Å and 0.1 degree. Definition of MiDi
-(Vignac et al. 2023, arXiv:2302.09048), with lengths and angles read from explicit bonds and aromaticity as RDKit sees it.
+Bond classes are the four bond types (single, double, triple, aromatic) weighted by their shares; angle classes are
+central elements weighted by their shares of atoms with two neighbours or more. Bins are 0.01 Å and 0.1 degree.
+Definition of MiDi (Vignac et al. 2023, arXiv:2302.09048), with lengths and angles read from explicit bonds and
+aromaticity as RDKit sees it.
 """
 
 from __future__ import annotations
@@ -75,13 +76,15 @@ def histogram(codes: np.ndarray, layout: Layout) -> np.ndarray:
 def wasserstein(counts: np.ndarray, reference: np.ndarray, weight: np.ndarray, width: float) -> float:
     """Weighted W1 between two sets of histograms `[classes, bins]`, in the unit of `width`.
 
-    `weight [classes]` is the reference's share of each class; classes that `counts` lacks are left out and the weights
-    renormalised, so a handful of molecules without a triple bond can still be scored. Raises `InputError` if no class is
-    common to both.
+    `weight [classes]` is the reference's share of each class; classes that `counts` lacks are left out and the
+    weights renormalised, so a handful of molecules without a triple bond can still be scored. Raises `InputError`
+    if no class is common to both.
     """
     common = (counts.sum(1) > 0) & (reference.sum(1) > 0) & (weight > 0)
     if not common.any():
-        raise InputError("No bond or angle class occurs in both the molecules and the reference; score molecules with bonds.")
+        raise InputError(
+            "No bond or angle class occurs in both the molecules and the reference; give bonded molecules."
+        )
     p = np.cumsum(counts[common] / counts[common].sum(1, keepdims=True), axis=1)
     q = np.cumsum(reference[common] / reference[common].sum(1, keepdims=True), axis=1)
     return float(np.average(np.abs(p - q).sum(1) * width, weights=weight[common]))

@@ -1,7 +1,7 @@
 """Which molecules are in a training set, without shipping the training set.
 
-A set of canonical SMILES is kept as sorted 42-bit hashes stored as differences: 4 bytes a molecule. A molecule that is not
-in a set of m is reported as known with probability m / 2^42, 2.3e-8 for 100,000.
+A set of canonical SMILES is kept as sorted 42-bit hashes stored as differences: 4 bytes a molecule. A molecule that
+is not in a set of m is reported as known with probability m / 2^42, 2.3e-8 for 100,000.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class SmilesIndex:
         """The set as uint32 differences; raises `ValueError` when a gap does not fit (small sets)."""
         gaps = np.diff(self.hashes, prepend=np.uint64(0))
         if len(gaps) and gaps.max() >= 2**32:
-            raise ValueError(f"The largest gap {gaps.max()} exceeds 32 bits; only sets of about 20,000 or more are stored this way.")
+            raise ValueError(f"The largest gap {gaps.max()} exceeds 32 bits; store sets of 20,000 or more this way.")
         return gaps.astype(np.uint32)
 
     @classmethod

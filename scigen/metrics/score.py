@@ -12,8 +12,9 @@ __all__ = ["Score"]
 class Score:
     """A measured value, its 95 % interval, what it counts over, and the same measurement on real data.
 
-    `value` is None when the score could not be measured; `note` then says why and how to mend it. `data` is the value of
-    held-out real data under the same definition: the row to compare with, since no rule gives real data 100 %.
+    `value` is None when the score could not be measured; `note` then says why and how to mend it. `data` is the
+    value of held-out real data under the same definition: the row to compare with, since no rule gives real data
+    100 %.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Confidence intervals of shares, means and medians.
 
-A share of n independent molecules has binomial noise: Wilson's interval holds near 0 and 1, where the normal one does not.
-Whatever is not a share of independent trials is resampled over molecules.
+A share of n independent molecules has binomial noise: Wilson's interval holds near 0 and 1, where the normal one
+does not. Whatever is not a share of independent trials is resampled over molecules.
 """
 
 from __future__ import annotations

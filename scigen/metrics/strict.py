@@ -1,8 +1,9 @@
 """Rule `strict`: stability from explicit bonds and formal charges, with no fallback.
 
-An atom is stable when the orders of its Kekulé bonds (1, 2, 3) sum to a valence its element has at its formal charge. Any
-other charge is unstable; so are bare ions and radicals, since no charge allows a missing bond. Unlike the tables in use,
-carbon with three bonds or nitrogen with two never pass as neutral, and an aromatic bond is never counted as 1.
+An atom is stable when the orders of its Kekulé bonds (1, 2, 3) sum to a valence its element has at its formal
+charge. Any other charge is unstable; so are bare ions and radicals, since no charge allows a missing bond. Unlike
+the tables in use, carbon with three bonds or nitrogen with two never pass as neutral, and an aromatic bond is never
+counted as 1.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ def strict_stable_atoms(z: np.ndarray, charge: np.ndarray, valence: np.ndarray) 
 def kekule_arrays(mol: Mol) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Atomic numbers, formal charges and summed bond orders `[N]` of a molecule; None when it has no Kekulé structure.
 
-    Only bonds to explicit atoms count: hydrogens must be atoms. A dative, zero-order or other bond makes its atoms' sums
-    -1, which no valence equals.
+    Only bonds to explicit atoms count: hydrogens must be atoms. A dative, zero-order or other bond makes its atoms'
+    sums -1, which no valence equals.
     """
     from rdkit import Chem
 

@@ -1,7 +1,7 @@
 """The process behind `scigen.metrics.deadline`: reads batches of items, answers one line of JSON for each.
 
-Run as `python -m scigen.metrics.worker`. One line in: `{"call": "module:function", "warm": ..., "items": [...]}`; lines out:
-`{"ready": true}` once, then `{"value": ...}` or `{"error": "..."}` for each item, as soon as it is done.
+Run as `python -m scigen.metrics.worker`. One line in: `{"call": "module:function", "warm": ..., "items": [...]}`;
+lines out: `{"ready": true}` once, then `{"value": ...}` or `{"error": "..."}` for each item, as soon as it is done.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 

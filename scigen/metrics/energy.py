@@ -1,0 +1,114 @@
+"""How far a geometry lies above its own energy minimum, in kcal/mol.
+
+    strain = E(x) - E(x relaxed),   by MMFF94 (RDKit) or GFN2-xTB (tblite)
+
+A strain is of one method: MMFF94 gives several kcal/mol on density-functional geometries that GFN2-xTB finds relaxed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scigen.metrics.chem import sanitized, unpack
+
+if TYPE_CHECKING:
+    from rdkit.Chem import Mol
+
+__all__ = ["gfn2_available", "gfn2_packed", "gfn2_relaxation", "mmff_packed", "mmff_strain", "warm_gfn2", "warm_mmff"]
+
+_BOHR = 0.529177210903  # Å
+_HARTREE = 627.5094740631  # kcal/mol
+_STEPS = 500
+_GRADIENT = 1e-3  # Hartree/Bohr: leaves about 0.01 kcal/mol
+
+
+def mmff_strain(mol: Mol) -> float:
+    """MMFF94 energy above the minimum reached from the given geometry, kcal/mol.   Halgren 1996, by RDKit.
+
+    Raises `ValueError` when the molecule cannot be sanitised, lacks hydrogens or parameters, or does not converge.
+    """
+    from rdkit.Chem import rdForceFieldHelpers as helpers
+
+    mol = _complete(mol)
+    parameters = helpers.MMFFGetMoleculeProperties(mol)
+    if parameters is None:
+        raise ValueError("MMFF94 has no parameters for an atom of this molecule.")
+    field = helpers.MMFFGetMoleculeForceField(mol, parameters)
+    field.Initialize()
+    start = field.CalcEnergy()
+    if field.Minimize(maxIts=10 * _STEPS) != 0:
+        raise ValueError(f"MMFF94 did not converge in {10 * _STEPS} steps.")
+    return float(start - field.CalcEnergy())
+
+
+def gfn2_relaxation(mol: Mol) -> float:
+    """GFN2-xTB energy above the minimum reached from the given geometry by L-BFGS, kcal/mol.
+
+    Bannwarth et al. 2019, doi:10.1021/acs.jctc.8b01176, by tblite. Closed shell, total charge from the formal charges.
+    Raises `ValueError` as `mmff_strain` does, and when the electronic structure does not converge.
+    """
+    from scipy.optimize import minimize
+    from tblite.interface import Calculator
+
+    mol = _complete(mol)
+    z = np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()])
+    charge = sum(atom.GetFormalCharge() for atom in mol.GetAtoms())
+    if (z.sum() - charge) % 2:
+        raise ValueError("The molecule has an odd number of electrons.")
+    start = mol.GetConformer().GetPositions().ravel() / _BOHR
+    engine = Calculator("GFN2-xTB", z, start.reshape(-1, 3), charge=float(charge))
+    engine.set("verbosity", 0)
+    last = None
+
+    def energy_and_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
+        nonlocal last
+        engine.update(positions=x.reshape(-1, 3))
+        last = engine.singlepoint(last)  # warm start from the previous charges
+        return float(last.get("energy")), last.get("gradient").ravel()
+
+    first, _ = energy_and_gradient(start)
+    options = {"maxiter": _STEPS, "gtol": _GRADIENT, "ftol": 1e-12}
+    end = minimize(energy_and_gradient, start, jac=True, method="L-BFGS-B", options=options)
+    if np.abs(end.jac).max() > 10 * _GRADIENT:
+        raise ValueError(f"GFN2-xTB relaxation did not converge in {_STEPS} steps.")
+    return float(first - end.fun) * _HARTREE
+
+
+def gfn2_available() -> bool:
+    """Whether tblite is installed."""
+    return importlib.util.find_spec("tblite") is not None
+
+
+def mmff_packed(text: str) -> float:
+    """`mmff_strain` of a packed molecule, for a worker process."""
+    return mmff_strain(unpack(text))
+
+
+def gfn2_packed(text: str) -> float:
+    """`gfn2_relaxation` of a packed molecule, for a worker process."""
+    return gfn2_relaxation(unpack(text))
+
+
+def warm_mmff() -> None:
+    """Import RDKit's force fields before any deadline runs."""
+    import rdkit.Chem.rdForceFieldHelpers  # noqa: F401
+
+
+def warm_gfn2() -> None:
+    """Import tblite and scipy's optimiser before any deadline runs."""
+    import scipy.optimize  # noqa: F401
+    import tblite.interface  # noqa: F401
+
+
+def _complete(mol: Mol) -> Mol:
+    clean, reason = sanitized(mol)
+    if clean is None:
+        raise ValueError(reason)
+    if not clean.GetNumConformers():
+        raise ValueError("The molecule has no 3D coordinates.")
+    if any(atom.GetTotalNumHs() for atom in clean.GetAtoms()):
+        raise ValueError("The molecule lacks hydrogens; energies need every atom.")
+    return clean
