@@ -49,7 +49,7 @@ def guarded(work: Callable[[], int | None], debug: bool = False) -> int:
         return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 2
     except BrokenPipeError:
         # Python would complain again when it closes stdout at exit.
-        sys.stdout = sys.stderr = None  # type: ignore[assignment]
+        sys.stdout = sys.stderr = None
         return 128 + signal.SIGPIPE
     except (KeyboardInterrupt, Exception) as error:
         code, sentence = explain(error)

@@ -16,8 +16,8 @@ from scigen.errors import InputError
 __all__ = ["MAX_LINE", "input_size", "read_lines"]
 
 MAX_LINE = 1_000_000  # characters
-_MAX_EXPANSION = 200  # a gzip of coordinates shrinks 3 to 10 times, a bomb a thousand times
-_FREE_EXPANSION = 16_000_000  # bytes any gzip may grow to
+_MAX_EXPANSION = 100  # a gzip of coordinates shrinks 3 to 10 times, a bomb a thousand times
+_FREE_EXPANSION = 4_000_000  # bytes any gzip may grow to
 
 
 def input_size(path: str | Path) -> int:

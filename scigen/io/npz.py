@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -26,8 +27,8 @@ _MAX_ENTRIES = 1000
 _MAX_HEADER = 10_000  # bytes; a header is a short dictionary
 _FREE_BYTES = 256_000_000  # any archive may unpack to this much, and to 8 times its own size beyond
 _KINDS = "biufcSU"  # numbers and fixed strings; no objects, no records, no dates
-_BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, SyntaxError, KeyError, TypeError)
-_BROKEN_TOO = (NotImplementedError, RuntimeError, OverflowError, RecursionError, MemoryError, IndexError, OSError)
+_BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, SyntaxError, LookupError, TypeError)
+_BROKEN_TOO = (NotImplementedError, RuntimeError, OverflowError, RecursionError, MemoryError, OSError, TokenError)
 
 
 def read_npz(path: str | Path, max_bytes: int | None = None, allow_nan: bool = False) -> dict[str, np.ndarray]:

@@ -6,6 +6,7 @@ coordinates, query atoms. Format: BIOVIA CTfile Formats.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ __all__ = ["read_sdf"]
 
 _MAX_RECORD = 300_000  # lines; 100,000 atoms with their bonds and properties
 _MAX_CHARGE = 20
+_HEADER = re.compile(r">.*?<(.+)>")
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,6 @@ class _Block:
     lines: list[str]
     first: int
     closed: bool
-    oversize: bool
 
 
 def read_sdf(path: str | Path) -> Iterator[Record]:
@@ -40,7 +41,7 @@ def read_sdf(path: str | Path) -> Iterator[Record]:
     Raises InputError when the file as a whole is not an SDF: missing, empty, binary, or without any mol block.
     """
     source, index = str(path), -1
-    for index, block in enumerate(_blocks(read_lines(path))):
+    for index, block in enumerate(_blocks(path)):
         try:
             if index and not block.closed:
                 raise ValueError(f"line {block.first + len(block.lines)}: the file ends before `$$$$`; it was cut")
@@ -54,17 +55,19 @@ def read_sdf(path: str | Path) -> Iterator[Record]:
         raise InputError(f"`{path}` holds only blank lines; nothing can be read from it.")
 
 
-def _blocks(lines: Iterator[str]) -> Iterator[_Block]:
+def _blocks(path: str | Path) -> Iterator[_Block]:
     block: list[str] = []
-    first, number = 1, 0
-    for number, line in enumerate(lines, start=1):
+    first = 1
+    for number, line in enumerate(read_lines(path), start=1):
         if line.startswith("$$$$"):
-            yield _Block(block, first, True, number - first > _MAX_RECORD)
+            yield _Block(block, first, True)
             block, first = [], number + 1
-        elif len(block) < _MAX_RECORD:
-            block.append(line)
+            continue
+        block.append(line)
+        if len(block) > _MAX_RECORD:
+            raise InputError(f"`{path}`, line {first}: a record of more than {_MAX_RECORD} lines; this is not an SDF.")
     if any(line.strip() for line in block):
-        yield _Block(block, first, False, number - first >= _MAX_RECORD)
+        yield _Block(block, first, False)
 
 
 def _looks_like_mol(block: _Block) -> bool:
@@ -73,13 +76,11 @@ def _looks_like_mol(block: _Block) -> bool:
 
 def _parse(block: _Block) -> tuple[Chem.Mol, str]:
     lines, first = block.lines, block.first
-    if block.oversize:
-        raise ValueError(f"line {first}: the record is longer than {_MAX_RECORD} lines")
-    if len(lines) < 5:
-        raise ValueError(f"line {first + len(lines)}: the record has {len(lines)} lines, and a mol block at least 5")
     end = next((i for i, line in enumerate(lines) if line.startswith("M  END")), None)
     if end is None:
         raise ValueError(f"line {first + len(lines)}: no `M  END`; the record was cut")
+    if end < 4:
+        raise ValueError(f"line {first + end}: `M  END` after {end} lines; a mol block begins with 3 lines and counts")
     counts = (check_v3000 if "V3000" in lines[3] else check_v2000)(lines[: end + 1], first)
     with rdBase.BlockLogs():
         mol = Chem.MolFromMolBlock("\n".join(lines[: end + 1]) + "\n", sanitize=False, removeHs=False)
@@ -112,10 +113,11 @@ def _properties(lines: list[str], first: int, closed: bool) -> Iterator[tuple[st
     """Data items after the mol block: `> <NAME>`, the value's lines, a blank line."""
     name, value = "", []  # type: str, list[str]
     for number, line in enumerate(lines, start=first):
-        if line.startswith(">") and "<" in line:
+        header = _HEADER.match(line)
+        if header:
             if name:
                 yield name, "\n".join(value).strip("\n")
-            name, value = line[line.index("<") + 1 : line.rfind(">")].strip(), []
+            name, value = header[1], []
         elif line.startswith("M  END"):
             raise ValueError(f"line {number}: a second mol block; the `$$$$` between two records is lost")
         elif not name and line.strip():

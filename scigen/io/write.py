@@ -93,8 +93,12 @@ def _sdf_record(mol: Chem.Mol, items: Mapping[str, object], title: str | None) -
             block = Chem.MolToMolBlock(mol)
         except Chem.KekulizeException:  # a molecule that breaks chemistry is still written, as it stands
             block = Chem.MolToMolBlock(mol, kekulize=False)
-    data = "".join(f"> <{clean(name).strip('<>')}>\n{_value(value)}\n\n" for name, value in items.items())
+    data = "".join(f"> <{_item(name)}>\n{_value(value)}\n\n" for name, value in items.items())
     return f"{block}{data}$$$$\n"
+
+
+def _item(name: str) -> str:
+    return clean(name.replace("<", " ").replace(">", " ")) or "_"
 
 
 def _value(value: object) -> str:
