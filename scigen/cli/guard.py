@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from types import FrameType
 
@@ -39,7 +40,8 @@ def guarded(work: Callable[[], int | None], debug: bool = False) -> int:
     `debug` lets the traceback through. SIGTERM unwinds like any exception, so half-written files are cleaned up.
     """
     try:
-        signal.signal(signal.SIGTERM, _terminated)
+        if threading.current_thread() is threading.main_thread():  # elsewhere Python takes no signals
+            signal.signal(signal.SIGTERM, _terminated)
         code = work() or 0
         sys.stdout.flush()
         return code
