@@ -1,8 +1,8 @@
 """State: named tensors of a padded batch, with a mask.
 
-Node fields are `[B, N, ...]` (`pos`, `atom`, `feat`), pair fields `[B, N, N, ...]` (`bond`); `mask [B, N]` is true on real
-nodes. Everything that draws random numbers takes an `Rng`: one generator for the batch, or one per sample so that a
-sample never depends on the batch around it.
+Node fields are `[B, N, ...]` (`pos`, `atom`, `feat`), pair fields `[B, N, N, ...]` (`bond`); `mask [B, N]` is true on
+real nodes. Everything that draws random numbers takes an `Rng`: one generator for the batch, or one per sample so that
+a sample never depends on the batch around it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-__all__ = ["Rng", "State", "Time", "center", "expand", "mirror", "normal", "pair_mask", "uniform"]
+__all__ = ["Rng", "State", "Time", "as_time", "center", "expand", "mirror", "normal", "pair_mask", "uniform"]
 
 Rng: TypeAlias = torch.Generator | Sequence[torch.Generator]
 Time: TypeAlias = float | Tensor  # a number, or one per sample [B]
@@ -47,8 +47,13 @@ class State:
         return State({name: f(x) for name, x in self.fields.items()}, f(self.mask))
 
 
+def as_time(t: Time) -> Tensor:
+    """`t` as a tensor; a number in float64, whatever the fields' type: curves are steep at the ends."""
+    return t if isinstance(t, Tensor) else torch.tensor(t, dtype=torch.float64)
+
+
 def expand(t: Time, like: Tensor) -> Tensor:
-    """`t`, a number or `[B]`, shaped `[B, 1, ...]` to multiply `like [B, ...]`; float64 times meet float32 fields here."""
+    """`t`, a number or `[B]`, shaped `[B, 1, ...]` to multiply `like [B, ...]` and cast to its type."""
     t = torch.as_tensor(t, dtype=like.dtype if like.is_floating_point() else torch.float32, device=like.device)
     return t.reshape(-1, *[1] * (like.dim() - 1)) if t.dim() else t
 

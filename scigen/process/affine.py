@@ -14,7 +14,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from scigen.state import Rng, Time, expand, normal
+from scigen.state import Rng, Time, as_time, expand, normal
 
 __all__ = ["Affine", "Curve", "cosine", "rectified", "subvp", "ve", "vp"]
 
@@ -33,15 +33,15 @@ class Affine:
 
     def alpha(self, t: Time) -> Tensor:
         """Weight of the data."""
-        return self.log_alpha(_tensor(t)).exp()
+        return self.log_alpha(as_time(t)).exp()
 
     def sigma(self, t: Time) -> Tensor:
         """Weight of the unit-variance source."""
-        return self.log_sigma(_tensor(t)).exp()
+        return self.log_sigma(as_time(t)).exp()
 
     def half_logsnr(self, t: Time) -> Tensor:
         """log(alpha / sigma), the clock of DPM-Solver."""
-        t = _tensor(t)
+        t = as_time(t)
         return self.log_alpha(t) - self.log_sigma(t)
 
     def logsnr(self, t: Time) -> Tensor:
@@ -50,19 +50,19 @@ class Affine:
 
     def d_alpha(self, t: Time) -> Tensor:
         """d alpha / dt."""
-        return _derivative(self.alpha, _tensor(t))
+        return _derivative(self.alpha, as_time(t))
 
     def d_sigma(self, t: Time) -> Tensor:
         """d sigma / dt."""
-        return _derivative(self.sigma, _tensor(t))
+        return _derivative(self.sigma, as_time(t))
 
     def drift(self, t: Time) -> Tensor:
         """f in dx = f x dt + g dW: alpha' / alpha."""
-        return _derivative(self.log_alpha, _tensor(t))
+        return _derivative(self.log_alpha, as_time(t))
 
     def diffusion_squared(self, t: Time) -> Tensor:
         """g^2 in dx = f x dt + g dW: -sigma^2 logsnr' = (sigma^2)' - 2 f sigma^2."""
-        t = _inside(_tensor(t))
+        t = _inside(as_time(t))
         return -(self.sigma(t) ** 2) * _derivative(self.logsnr, t)
 
     def scale(self, t: Time, std: float = 1.0) -> Tensor:
@@ -154,10 +154,6 @@ def _vp_log_alpha(t: Tensor, beta_min: float, beta_max: float) -> Tensor:
 def _log_one_minus_exp(x: Tensor) -> Tensor:
     """log(1 - e^x) for x <= 0, accurate at both ends."""
     return torch.log(-torch.expm1(x))
-
-
-def _tensor(t: Time) -> Tensor:
-    return t if isinstance(t, Tensor) else torch.tensor(t, dtype=torch.float64)
 
 
 def _inside(t: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from scigen.process.affine import Affine, Curve
-from scigen.state import Rng, Time, expand, uniform
+from scigen.state import Rng, Time, as_time, expand, uniform
 
 __all__ = ["Categorical", "absorbing", "draw", "keep_of", "marginal", "uniform_tokens"]
 
@@ -31,7 +31,7 @@ class Categorical:
 
     def noise(self, x0: Tensor, x1: Tensor, t: Time, rng: Rng) -> Tensor:
         """x0 with probability keep(t), the source token x1 ~ m otherwise."""
-        keep = expand(self.keep(torch.as_tensor(t)), x0)
+        keep = expand(self.keep(as_time(t)), x0)
         return torch.where(uniform(x0.shape, x0.device, rng) < keep, x0, x1)
 
     def posterior(self, x_t: Tensor, belief: Tensor, t: Time, s: Time) -> Tensor:
@@ -41,15 +41,18 @@ class Categorical:
         linear in K because every matrix is a multiple of the identity plus rank one.
         """
         m = self.m.to(belief)
-        keep_t, keep_s = (expand(self.keep(torch.as_tensor(u)), belief) for u in (t, s))
+        keep_t, keep_s = self.keep(as_time(t)), self.keep(as_time(s))
+        # Differences from 1 are taken before the numbers are cut to the belief's precision.
+        (stay_t, go_t), (stay_s, go_s), (stay_ts, go_ts) = (
+            (expand(keep, belief), expand(1 - keep, belief)) for keep in (keep_t, keep_s, keep_t / keep_s)
+        )
         here = torch.nn.functional.one_hot(x_t, len(m)).to(belief)
         m_here = m[x_t].unsqueeze(-1)
-        to_here = keep_t * here + (1 - keep_t) * m_here  # Qbar_t(x0, x_t) over x0
+        to_here = stay_t * here + go_t * m_here  # Qbar_t(x0, x_t) over x0
         possible = to_here > 0  # an unmasked token rules the other x0 out: select before dividing
         w = torch.where(possible, belief / torch.where(possible, to_here, 1.0), 0.0)
-        keep_ts = keep_t / keep_s
-        jump = keep_ts * here + (1 - keep_ts) * m_here  # Q_ts(x_s, x_t) over x_s
-        p = jump * (keep_s * w + (1 - keep_s) * m * w.sum(-1, keepdim=True))
+        jump = stay_ts * here + go_ts * m_here  # Q_ts(x_s, x_t) over x_s
+        p = jump * (stay_s * w + go_s * m * w.sum(-1, keepdim=True))
         # A belief that gives x_t's only possible origins no weight says nothing: stay.
         total = p.sum(-1, keepdim=True)
         return torch.where(total > 0, p / torch.where(total > 0, total, 1.0), here)
