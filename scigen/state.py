@@ -14,10 +14,20 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-__all__ = ["Rng", "State", "Time", "as_time", "center", "expand", "mirror", "normal", "pair_mask", "uniform"]
+__all__ = ["Rng", "State", "Streams", "Time", "as_time", "center", "expand", "mirror", "normal", "pair_mask", "uniform"]
 
-Rng: TypeAlias = torch.Generator | Sequence[torch.Generator]
 Time: TypeAlias = float | Tensor  # a number, or one per sample [B]
+
+
+@dataclass(frozen=True)
+class Streams:
+    """One generator per sample and each sample's number of nodes: neither the batch nor its padding shows in a draw."""
+
+    generators: Sequence[torch.Generator]
+    sizes: Sequence[int]
+
+
+Rng: TypeAlias = torch.Generator | Sequence[torch.Generator] | Streams
 
 
 @dataclass(frozen=True)
@@ -83,21 +93,33 @@ def mirror(x: Tensor) -> Tensor:
 
 
 def normal(like: Tensor, rng: Rng) -> Tensor:
-    """Standard normal draws of the shape, type and device of `like`, row i from generator i when there are several."""
-    return _draw(torch.randn, like.shape, like.dtype, like.device, rng)
+    """Standard normal draws of the shape, type and device of `like [B, N, ...]`, row i from generator i if there are several.
+
+    Raises `ValueError` when there are several generators and not one per sample.
+    """
+    return _draw(torch.randn, like.shape, 1, like.dtype, like.device, rng)
 
 
 def uniform(shape: torch.Size, device: torch.device, rng: Rng) -> Tensor:
-    """Uniform draws on [0, 1) of the given shape, row i from generator i when there are several."""
-    return _draw(torch.rand, shape, torch.float32, device, rng)
+    """Uniform draws on [0, 1), one per token of `[B, N]` or `[B, N, N]`, row i from generator i if there are several.
+
+    Raises `ValueError` when there are several generators and not one per sample.
+    """
+    return _draw(torch.rand, shape, len(shape) - 1, torch.float32, device, rng)
 
 
 def _draw(
-    law: Callable[..., Tensor], shape: torch.Size, dtype: torch.dtype, device: torch.device, rng: Rng
+    law: Callable[..., Tensor], shape: torch.Size, node_axes: int, dtype: torch.dtype, device: torch.device, rng: Rng
 ) -> Tensor:
+    """`node_axes` axes after the batch count nodes: with `Streams` a row is drawn at its own size and padded by zeros."""
     if isinstance(rng, torch.Generator):
         return law(shape, generator=rng, dtype=dtype, device=rng.device).to(device)
-    if len(rng) != shape[0]:
-        raise ValueError(f"`rng` holds {len(rng)} generators for a batch of {shape[0]}; give one per sample.")
-    rows = [law(shape[1:], generator=g, dtype=dtype, device=g.device) for g in rng]
-    return torch.stack(rows).to(device)
+    generators = rng.generators if isinstance(rng, Streams) else rng
+    if len(generators) != shape[0]:
+        raise ValueError(f"`rng` holds {len(generators)} generators for a batch of {shape[0]}; give one per sample.")
+    out = torch.zeros(shape, dtype=dtype)
+    for k, g in enumerate(generators):
+        n = rng.sizes[k] if isinstance(rng, Streams) else shape[1] if len(shape) > 1 else 0
+        own = out[k][(slice(n),) * node_axes] if len(shape) > 1 else out[k]
+        own.copy_(law(own.shape, generator=g, dtype=dtype, device=g.device))
+    return out.to(device)

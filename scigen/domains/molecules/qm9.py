@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import csv
 import importlib.util
+import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -83,9 +84,9 @@ def _read(files: list[Path]) -> Iterator[Row]:
         with file.open(newline="") as handle:
             for line in csv.DictReader(handle):
                 z = np.array([NUMBER[e] for e in ast.literal_eval(line["Elements"])], np.uint8)
-                pos = np.fromstring(line["XYZ_Ang"].replace("[", " ").replace("]", " "), sep=",", dtype=np.float64)
+                pos = np.array(json.loads(line["XYZ_Ang"]), np.float32)
                 prop = np.array([float(line[c]) for c in COLUMNS])
-                yield Row(int(line["Index"]), z, pos.reshape(-1, 3).astype(np.float32), prop, line["SMILES"])
+                yield Row(int(line["Index"]), z, pos, prop, line["SMILES"])
 
 
 def _with_bonds(row: Row) -> Row:

@@ -1,0 +1,42 @@
+"""`scigen train CONFIG` and `scigen check CONFIG`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["check", "train"]
+
+ConfigName = Annotated[str, typer.Argument(help="Preset (molecules/qm9) or YAML file.")]
+Override = Annotated[list[str] | None, typer.Option("-s", "--set", help="Change a key, e.g. -s train.lr=3e-4.")]
+
+
+def train(
+    config: ConfigName,
+    override: Override = None,
+    minutes: Annotated[float | None, typer.Option(help="Budget in minutes; the learning rate falls to zero at its end.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of checkpoints, log and curve.")] = Path("runs/train"),
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out exactly.")] = False,
+    start: Annotated[str | None, typer.Option("--from", help="Start from weights: a name or a .safetensors file.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Packed molecule set instead of the preset's.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Train a network. Start it under torchrun to use several workers or GPUs."""
+    from scigen.run.config import load_config
+    from scigen.run.session import run_training
+
+    if minutes is not None:
+        override = [*(override or []), f"train.minutes={minutes}"]
+    run_training(load_config(config, override), out, resume, start, data, device, quiet)
+
+
+def check(config: ConfigName, override: Override = None) -> None:
+    """Read a preset or YAML file, report every mistake in it, and print it in full."""
+    import yaml
+
+    from scigen.run.config import load_config
+
+    typer.echo(yaml.safe_dump(load_config(config, override).model_dump(mode="json"), sort_keys=False), nl=False)

@@ -1,0 +1,99 @@
+"""Drawing molecules: sizes, batches of like size, one generator per sample."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from scigen.denoiser import from_network, sharpen
+from scigen.domains.molecules.codec import decode
+from scigen.domains.molecules.data import Molecule
+from scigen.domains.molecules.process import blank, molecule_process
+from scigen.process.affine import Affine
+from scigen.solver.grids import late, shared
+from scigen.solver.loop import Solver, sample
+from scigen.state import Streams
+
+__all__ = ["Drawn", "Plan", "draw_molecules", "generator", "sizes_for"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to sample: the process, the solver, the number of intervals, and how sharply tokens and bonds are drawn.
+
+    `floor` is the last noise share before zero of the rectified-flow grid, carried to any process by its log-SNR.
+    """
+
+    affine: Affine
+    solver: Solver
+    steps: int = 100
+    floor: float = 0.01
+    sharpness: float = 1.5
+    logsnr_range: tuple[float, float] = (-10.0, 10.0)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Sample `index`: a molecule, or None and the reason when a number came out non-finite."""
+
+    index: int
+    molecule: Molecule | None
+    reason: str | None = None
+
+
+def generator(seed: int, index: int) -> torch.Generator:
+    """The generator of sample `index` under `seed`: the same wherever and however it is batched."""
+    digest = hashlib.sha256(f"scigen {seed} {index}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+def sizes_for(rngs: Sequence[torch.Generator], histogram: dict[int, int]) -> list[int]:
+    """One atom count per sample, drawn from the training histogram by the sample's own generator."""
+    values = np.array(sorted(histogram))
+    cumulative = np.cumsum([histogram[v] for v in values])
+    u = [float(torch.rand((), generator=g, dtype=torch.float64)) for g in rngs]
+    return [int(values[np.searchsorted(cumulative, x * cumulative[-1], side="right")]) for x in u]
+
+
+def draw_molecules(
+    network: nn.Module, plan: Plan, indices: Sequence[int], seed: int, sizes: Sequence[int] | dict[int, int],
+    batch: int = 32, device: torch.device | str = "cpu",
+) -> Iterator[list[Drawn]]:
+    """Samples `indices` in batches of like size, in order of size; `sizes` per sample, or a histogram to draw from."""  # fmt: skip
+    rngs = {i: generator(seed, i) for i in indices}
+    counts = sizes_for([rngs[i] for i in indices], sizes) if isinstance(sizes, dict) else list(sizes)
+    order = sorted(range(len(counts)), key=lambda k: counts[k])
+    for start in range(0, len(order), batch):
+        rows = order[start : start + batch]
+        chosen = [indices[k] for k in rows]
+        molecules = _draw(network, plan, [counts[k] for k in rows], [rngs[i] for i in chosen], device)
+        yield [_checked(i, m) for i, m in zip(chosen, molecules, strict=True)]
+
+
+@torch.inference_mode()
+def _draw(
+    network: nn.Module, plan: Plan, sizes: list[int], rngs: list[torch.Generator], device: Any
+) -> list[Molecule]:
+    process = molecule_process(plan.affine)
+    denoise = from_network(network, plan.affine, logsnr_range=plan.logsnr_range)
+    if plan.sharpness != 1:
+        denoise = sharpen(denoise, {"atom": plan.sharpness, "bond": plan.sharpness})
+    grid = shared(plan.affine, late(plan.steps, plan.floor))
+    like = blank(sizes, device)
+    streams = Streams(rngs, sizes)
+    with torch.autocast(torch.device(device).type, torch.bfloat16):
+        _, belief = sample(process, denoise, process.source(like, streams), grid, streams, plan.solver)
+    return decode(belief, like.mask)
+
+
+def _checked(index: int, molecule: Molecule) -> Drawn:
+    bad = int((~np.isfinite(molecule.pos)).any(-1).sum())
+    if bad:
+        return Drawn(index, None, f"{bad} of {len(molecule.z)} atoms have non-finite coordinates")
+    return Drawn(index, molecule)

@@ -1,0 +1,166 @@
+"""E(3)-equivariant graph transformer over molecules: dense, padded, masked.
+
+Each atom carries scalars h `[B, N, d]` and C vectors v `[B, N, 3, C]`, each pair of atoms features e `[B, N, N, p]`. A layer
+forms one message per pair from h_i, h_j, e_ij and the C distances |v_i^c - v_j^c|; attention weights, vector
+coefficients and the pair update are all read off that message. Vectors only ever meet invariant coefficients, so
+rotations and reflections pass through; translations leave with the centre of mass. In the line of EGNN (arXiv:2102.09844),
+MiDi (arXiv:2302.09048) and SemlaFlow (arXiv:2406.07266).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from scigen.nn.embed import LogSnrEmbedding, radial_basis
+from scigen.state import State, center
+
+__all__ = ["GraphTransformer", "TransformerConfig"]
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """Shape of the network; the defaults are the shipped one."""
+
+    atoms: int = 9  # atom tokens
+    bonds: int = 4  # bond orders
+    width: int = 192  # scalars per atom
+    pair: int = 32  # features per pair
+    message: int = 64  # hidden width of the pair message
+    vectors: int = 16  # vectors per atom
+    heads: int = 8
+    layers: int = 8
+    radial: int = 16  # distance basis functions
+    max_atoms: int = 64  # sizes above share an embedding
+
+
+class GraphTransformer(nn.Module):
+    """`Network` on a molecule `State`: coordinates of x0, logits of atom tokens and of bond orders."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        c = self.config = config
+        self.logsnr = LogSnrEmbedding(c.width)
+        self.size = nn.Embedding(c.max_atoms + 1, c.width)
+        self.atom = nn.Embedding(c.atoms, c.width)
+        self.atom_previous = nn.Linear(c.atoms, c.width, bias=False)
+        self.bond = nn.Embedding(c.bonds, c.pair)
+        self.pair_in = nn.Linear(c.bonds + 2 * c.radial, c.pair)
+        self.vector_in = nn.Linear(2, c.vectors, bias=False)
+        self.layers = nn.ModuleList(Layer(c) for _ in range(c.layers))
+        self.norm = nn.LayerNorm(c.width)
+        self.atom_out = nn.Linear(c.width, c.atoms)
+        self.vector_out = nn.Linear(c.vectors, 1, bias=False)
+        self.bond_out = nn.Sequential(nn.Linear(c.pair + c.vectors, c.message), nn.SiLU(), nn.Linear(c.message, c.bonds))
+        # Start from x0 = alpha y, the best guess that ignores everything: early gradients stay tame.
+        nn.init.zeros_(self.vector_out.weight)
+
+    def forward(self, x: State, logsnr: Tensor, previous: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """`pos` float32 `[B, N, 3]`, logits `atom [B, N, K]` and `bond [B, N, N, 4]` (symmetric)."""
+        mask, pos = x.mask, x["pos"].float()
+        signal = torch.sigmoid(logsnr)[:, None, None].sqrt()
+        residual = torch.sigmoid(-logsnr)[:, None, None].sqrt()
+        condition = self.logsnr(logsnr) + self.size(x.sizes.clamp(max=self.config.max_atoms))
+        h, v, e = self.embed(x, pos, previous)
+        h = h + condition[:, None]
+        condition = nn.functional.silu(condition)
+        for layer in self.layers:
+            h, v, e = layer(h, v, e, condition, mask)
+        # Unit-variance target at every noise level (Karras et al. 2022, arXiv:2206.00364): x0 = alpha y + sigma F.
+        x0 = signal * pos + residual * self.vector_out(v).squeeze(-1)
+        bond = self.bond_out(torch.cat([e + e.transpose(1, 2), distances(v)], -1))
+        return {"pos": center(x0, mask), "atom": self.atom_out(self.norm(h)).float(), "bond": bond.float()}
+
+    def embed(
+        self, x: State, pos: Tensor, previous: Mapping[str, Tensor] | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """First scalars, vectors and pair features, from x_t and the belief of the step before (zeros without one)."""
+        c = self.config
+        previous = nothing(x, c.atoms, c.bonds) if previous is None else previous
+        last, atom, bond = (previous[name].float() for name in ("pos", "atom", "bond"))
+        now, before = (radial_basis(pair_distance(p), c.radial, 5.0) for p in (pos, last))
+        e = self.bond(x["bond"]) + self.pair_in(torch.cat([bond, now, before], -1))
+        h = self.atom(x["atom"]) + self.atom_previous(atom)
+        v = self.vector_in(torch.stack([pos, last], -1))
+        return h, v, e
+
+
+class Layer(nn.Module):
+    """Pair messages, attention, vector update, feed-forward; modulated by the conditioning (arXiv:2212.09748)."""
+
+    def __init__(self, c: TransformerConfig) -> None:
+        super().__init__()
+        self.heads, self.message_width = c.heads, c.message
+        self.split = (c.heads, c.vectors, c.pair)
+        self.modulation = nn.Linear(c.width, 6 * c.width)
+        self.norm_attention = nn.LayerNorm(c.width, elementwise_affine=False)
+        self.norm_feed = nn.LayerNorm(c.width, elementwise_affine=False)
+        self.norm_pair = nn.LayerNorm(c.pair)
+        self.node_in = nn.Linear(c.width, 2 * c.message + c.width)
+        self.pair_in = nn.Linear(c.pair + c.vectors, c.message, bias=False)
+        self.pair_out = nn.Linear(c.message, sum(self.split))
+        self.attention_out = nn.Linear(c.width, c.width)
+        self.vector_mix = nn.Linear(c.vectors, c.vectors, bias=False)
+        self.vector_self = nn.Linear(c.vectors, 2 * c.vectors, bias=False)
+        self.feed_in = nn.Linear(c.width + c.vectors, 3 * c.width)
+        self.feed_out = nn.Linear(3 * c.width, c.width + c.vectors)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+
+    def forward(
+        self, h: Tensor, v: Tensor, e: Tensor, condition: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        shift, scale, gate, shift_f, scale_f, gate_f = self.modulation(condition)[:, None].chunk(6, -1)
+        unit = v / v.square().mean((1, 2, 3), keepdim=True).add(1e-4).sqrt()
+        query, key, value = self.node_in(self.norm_attention(h) * (1 + scale) + shift).split(
+            [self.message_width, self.message_width, h.shape[-1]], -1
+        )
+        pair = self.pair_in(torch.cat([self.norm_pair(e), distances(unit).to(e.dtype)], -1))
+        message = nn.functional.silu(query[:, :, None] + key[:, None] + pair)
+        logits, coefficient, update = self.pair_out(message).split(self.split, -1)
+        h = h + (1 + gate) * self.attention_out(self.attend(logits, value, mask))
+        v = v + self.vector_mix(pull(coefficient, unit, mask))
+        e = e + update
+        mixed, gated = self.vector_self(unit).chunk(2, -1)
+        feed = torch.cat([self.norm_feed(h) * (1 + scale_f) + shift_f, mixed.square().sum(2).to(h.dtype)], -1)
+        out, gate_v = self.feed_out(nn.functional.silu(self.feed_in(feed))).split([h.shape[-1], v.shape[-1]], -1)
+        return h + (1 + gate_f) * out, v + gate_v[:, :, None] * gated, e
+
+    def attend(self, logits: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+        """Softmax over neighbours j, one weight per head: `[B, N, N, H]`, `[B, N, d] -> [B, N, d]`."""
+        weights = logits.masked_fill(~mask[:, None, :, None], -1e4).softmax(2)
+        b, n, d = value.shape
+        heads = value.reshape(b, n, self.heads, d // self.heads)
+        return torch.einsum("bijh,bjhd->bihd", weights.to(value.dtype), heads).reshape(b, n, d)
+
+
+def nothing(x: State, atoms: int = 9, bonds: int = 4) -> dict[str, Tensor]:
+    """The belief before the first step: zeros everywhere."""
+    pos = x["pos"].float()
+    return {
+        "pos": torch.zeros_like(pos),
+        "atom": pos.new_zeros(*x["atom"].shape, atoms),
+        "bond": pos.new_zeros(*x["bond"].shape, bonds),
+    }
+
+
+def pull(coefficient: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    """sum_j c_ij (v_j - v_i) / sqrt(n) over real j: `[B, N, N, C]`, `[B, N, 3, C] -> [B, N, 3, C]`."""
+    count = mask.sum(1).clamp(min=1).to(v.dtype).sqrt()
+    c = coefficient.to(v.dtype) * (mask[:, None, :, None] / count[:, None, None, None])
+    towards = torch.einsum("bijc,bjkc->bikc", c, v)
+    return towards - c.sum(2)[:, :, None] * v
+
+
+def distances(v: Tensor) -> Tensor:
+    """|v_i^c - v_j^c| of every pair and vector channel, `[B, N, 3, C] -> [B, N, N, C]`, in the precision of v."""
+    square = (v[:, :, None] - v[:, None]).square().sum(3)
+    return (square + 1e-6).sqrt()
+
+
+def pair_distance(pos: Tensor) -> Tensor:
+    """|x_i - x_j|, `[B, N, 3] -> [B, N, N]`, from differences: no cancellation, finite gradient on the diagonal."""
+    return ((pos[:, :, None] - pos[:, None]).square().sum(-1) + 1e-8).sqrt()

@@ -1,0 +1,65 @@
+"""The few collectives that data-parallel training needs, the same code for one process and for many."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+__all__ = ["World", "average_gradients", "join", "leave"]
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among the workers that torchrun started (one, without torchrun)."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def lead(self) -> bool:
+        """Whether this worker writes files and speaks."""
+        return self.rank == 0
+
+
+def join(device: str = "auto") -> World:
+    """Join the process group that the environment names; nccl on CUDA, gloo elsewhere.
+
+    On CPU each of several workers gets one thread: two threads in one process lose to two processes.
+    """
+    rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    cuda = torch.cuda.is_available() if device == "auto" else device.startswith("cuda")
+    chosen = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if cuda else "cpu")
+    if size > 1:
+        if not cuda:
+            torch.set_num_threads(1)
+        dist.init_process_group("nccl" if cuda else "gloo")
+    return World(rank, size, chosen)
+
+
+def leave() -> None:
+    """Leave the process group, if there is one."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def average_gradients(model: nn.Module, extra: Tensor) -> Tensor:
+    """Replace gradients by their mean over workers in one collective; returns the mean of `extra` (1-D) as well.
+
+    `extra` carries what all workers must agree on (losses, progress), so that they never drift apart.
+    """
+    if not dist.is_initialized():
+        return extra
+    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    flat = torch.cat([g.reshape(-1) for g in grads] + [extra.to(grads[0])])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    start = 0
+    for g in grads:
+        g.copy_(flat[start : start + g.numel()].view_as(g))
+        start += g.numel()
+    return flat[start:]

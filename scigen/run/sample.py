@@ -1,0 +1,147 @@
+"""`scigen sample molecules` as a library call: draw, check, score, write the run folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scigen.domains.molecules.checks import TABLE_COLUMNS, check_molecules, score_molecules, table_row
+from scigen.domains.molecules.codec import to_rdkit
+from scigen.domains.molecules.sampler import Drawn, Plan, draw_molecules
+from scigen.errors import NumericError, UsageError
+from scigen.io.molecules import write_sdf, write_smiles_csv
+from scigen.metrics.score import Score
+from scigen.run.report import append_error, locked_folder, write_run, write_scores
+from scigen.run.weights import Weights
+
+if TYPE_CHECKING:
+    from rdkit.Chem import Mol
+
+__all__ = ["Outcome", "Request", "sample_molecules", "write_outcome"]
+
+Progress = Callable[[str, int, int], None]
+MAX_ROUNDS = 50  # redraws before `--only valid` gives up on a model that hardly makes any
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for: n samples (or exactly `indices`), the seed, and how."""
+
+    n: int
+    seed: int
+    plan: Plan
+    n_atoms: tuple[int, int] | None = None
+    indices: Sequence[int] | None = None
+    only_valid: bool = False
+    batch: int = 32
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Molecules kept, in order of sample number, their checks and scores; failures; how many were drawn; seconds."""
+
+    indices: list[int]
+    mols: list[Mol]
+    checks: list[dict[str, Any]]
+    scores: list[Score]
+    failed: list[Drawn]
+    drawn: int
+    timings: dict[str, float]
+
+
+def sample_molecules(weights: Weights, request: Request, progress: Progress) -> Outcome:
+    """Draw until the request is met and score what was drawn.
+
+    With `only_valid`, scores are those of everything drawn, so that selection cannot flatter them; the rejects are gone.
+    Raises `UsageError` for sizes the network never saw and `NumericError` when no sample is finite.
+    """
+    sizes = _sizes(weights, request)
+    began = time.perf_counter()
+    drawn = {d.index: d for d in _draw(weights, request, sizes, list(request.indices or range(request.n)), progress)}
+    checks = _check(drawn, progress)
+    rounds = 0
+    while request.only_valid and (missing := request.n - _valid(checks)) > 0:
+        rounds += 1
+        if rounds > MAX_ROUNDS or not drawn:
+            raise NumericError(f"Only {_valid(checks)} of {len(drawn)} samples are valid; train further or lower --n.")
+        first = max(drawn) + 1
+        more = {d.index: d for d in _draw(weights, request, sizes, list(range(first, first + missing)), progress)}
+        drawn |= more
+        checks |= _check(more, progress)
+    sampled = time.perf_counter()
+    finite = sorted(checks)
+    if not finite:
+        raise NumericError(f"None of {len(drawn)} samples is finite; the weights or the solver settings are broken.")
+    mols = {k: to_rdkit(drawn[k].molecule) for k in finite}
+    scores = score_molecules([mols[k] for k in finite], [checks[k] for k in finite])
+    kept = [k for k in finite if checks[k]["valid"]][: request.n] if request.only_valid else finite
+    return Outcome(
+        kept, [mols[k] for k in kept], [checks[k] for k in kept], scores,
+        [d for d in drawn.values() if d.molecule is None], len(drawn),
+        {"sample": sampled - began, "score": time.perf_counter() - sampled},
+    )  # fmt: skip
+
+
+def write_outcome(outcome: Outcome, request: Request, weights: Weights, config: dict[str, Any], out: Path) -> None:
+    """Write SDF, CSV, PNG, `scores.json`, `run.json` and `errors.jsonl` into `out`."""
+    from scigen.run.picture import write_grid
+
+    titles = [f"scigen seed {request.seed} index {k}" for k in outcome.indices]
+    with locked_folder(out) as folder:
+        for d in outcome.failed:
+            append_error(folder, d.index, d.reason or "")
+        properties = [{"seed": request.seed, "index": k, **_facts(c)} for k, c in zip(outcome.indices, outcome.checks)]
+        write_sdf(folder / "molecules.sdf", outcome.mols, properties, titles)
+        rows = [{"index": k, **table_row(c)} for k, c in zip(outcome.indices, outcome.checks, strict=True)]
+        write_smiles_csv(folder / "molecules.csv", rows, ["smiles", "index", *(c for c in TABLE_COLUMNS if c != "smiles")])
+        write_grid(folder / "molecules.png", outcome.mols[:24])
+        write_scores(folder, {"scores": [s.to_dict() for s in outcome.scores], "drawn": outcome.drawn})
+        write_run(folder, config, request.seed, None, outcome.timings, weights={**_identity(weights)})
+
+
+def _identity(weights: Weights) -> dict[str, Any]:
+    return {"name": weights.card.get("name"), "sha256": weights.sha256}
+
+
+def _facts(check: dict[str, Any]) -> dict[str, Any]:
+    keep = ("smiles", "valid", "strict_stable", "edm_stable", "fragments", "qed", "sa", "reason")
+    return {k: check[k] for k in keep if check.get(k) is not None}
+
+
+def _sizes(weights: Weights, request: Request) -> dict[int, int]:
+    histogram = {int(k): int(v) for k, v in weights.card["sizes"].items()}
+    if request.n_atoms is None:
+        return histogram
+    low, high = request.n_atoms
+    chosen = {k: v for k, v in histogram.items() if low <= k <= high}
+    if not chosen:
+        raise UsageError(
+            f"--n-atoms {low}-{high}: the model has seen {min(histogram)} to {max(histogram)} atoms; ask within that."
+        )
+    return chosen
+
+
+def _draw(
+    weights: Weights, request: Request, sizes: dict[int, int], indices: list[int], progress: Progress
+) -> list[Drawn]:
+    out: list[Drawn] = []
+    for group in draw_molecules(
+        weights.network, request.plan, indices, request.seed, sizes, request.batch, request.device
+    ):
+        out += group
+        progress("sampling", len(out), len(indices))
+    return out
+
+
+def _check(drawn: dict[int, Drawn], progress: Progress) -> dict[int, dict[str, Any]]:
+    finite = [k for k, d in sorted(drawn.items()) if d.molecule is not None]
+    rows = check_molecules([to_rdkit(drawn[k].molecule) for k in finite], progress=progress)
+    return dict(zip(finite, rows, strict=True))
+
+
+def _valid(checks: dict[int, dict[str, Any]]) -> int:
+    return sum(bool(c["valid"]) for c in checks.values())
