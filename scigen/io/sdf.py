@@ -59,8 +59,9 @@ def _blocks(path: str | Path) -> Iterator[_Block]:
     block: list[str] = []
     first = 1
     for number, line in enumerate(read_lines(path), start=1):
-        if line.startswith("$$$$"):
-            yield _Block(block, first, True)
+        if line.startswith("$$$$") or line.endswith("$$$$"):
+            # Where a line was cut the mark sits at its end; without it the next, good record would be lost too.
+            yield _Block(block if line.startswith("$$$$") else [*block, line[:-4]], first, True)
             block, first = [], number + 1
             continue
         block.append(line)

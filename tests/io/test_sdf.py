@@ -48,6 +48,7 @@ BAD = {
     "query bond": (edited("  1  2  1  0", "  1  2  8  0"), "`8` is not a bond type"),
     "double bond twice": (edited("  1  2  1  0", "  2  3  1  0"), "RDKit refuses"),
     "cut": (BLOCK[: len(BLOCK) // 2] + "\n", "no `M  END`"),
+    "cut in a line": (BLOCK[: len(BLOCK) // 2], "no `M  END`"),
     "two in one": (BLOCK + "> <a>\nb\n\n" + BLOCK, "the `$$$$` between two records is lost"),
     "stray text": (BLOCK + "hello\n", "no data item"),
     "empty": ("", "no `M  END`"),
