@@ -93,14 +93,16 @@ def _cpu_bf16() -> str:
 
 
 def _cache() -> dict[str, Any]:
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = Path(os.environ.get("SCIGEN_CACHE") or home / "scigen")
+    from scigen.domains.molecules.data import cache_dir
+
+    folder = cache_dir()
     files = [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
     size = sum(path.stat().st_size for path in files) / 1e6
     return {"folder": str(folder), "content": f"{len(files)} files, {size:.1f} MB"}
 
 
 def _weights() -> dict[str, Any]:
-    folder = Path(__file__).resolve().parent.parent / "weights"
-    rows = {path.name: f"{path.stat().st_size / 1e6:.1f} MB" for path in sorted(folder.glob("*.safetensors"))}
-    return rows or {"none": f"no *.safetensors in {folder}; reinstall scigen or train your own"}
+    from scigen.run.weights import shipped
+
+    rows = {name: f"{path.stat().st_size / 1e6:.1f} MB" for name, path in shipped().items()}
+    return rows or {"none": "the package holds no weights; reinstall scigen or train your own"}

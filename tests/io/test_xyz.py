@@ -10,6 +10,7 @@ from rdkit import Chem
 
 from scigen.errors import InputError
 from scigen.io.molecules import Record, read_molecules, write_xyz
+from scigen.io.xyz import read_xyz
 from tests.io import seeds
 
 WATER = "3\nwater\nO 0 0 0.119\nH 0 0.763 -0.477\nH 0 -0.763 -0.477\n"
@@ -83,3 +84,24 @@ def test_atoms_without_bonds_are_kept(tmp_path: Path) -> None:
     assert soup.mol is not None and soup.mol.GetNumAtoms() == 40 and soup.mol.GetNumBonds() == 0
     assert "bonds could not be assigned" in (soup.reason or "")
     assert water.reason is None
+
+
+def test_a_deadline_costs_one_frame_its_bonds_and_no_more(tmp_path: Path) -> None:
+    (tmp_path / "x.xyz").write_text(WATER * 3)
+    # The first call of a worker is given time to start; every later one has none here.
+    first, *later = read_xyz(tmp_path / "x.xyz", seconds=0.0)
+    assert first.reason is None
+    assert any("took more than 0 s" in (record.reason or "") for record in later)
+    assert all(record.mol is not None and record.mol.GetNumAtoms() == 3 for record in later)
+
+
+def test_two_hundred_soups_are_all_answered(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frames = []
+    for _ in range(200):
+        atoms, scale = int(rng.integers(2, 60)), rng.uniform(0.3, 3.0)
+        rows = zip(rng.choice(list("HCNOFSPB"), atoms), scale * rng.normal(size=(atoms, 3)))
+        frames.append(f"{atoms}\nsoup\n" + "".join(f"{s} {x:.4f} {y:.4f} {z:.4f}\n" for s, (x, y, z) in rows))
+    records = read(tmp_path, "".join(frames))
+    assert len(records) == 200
+    assert all(record.mol is not None for record in records)
