@@ -6,16 +6,18 @@ Command modules import only typer at their top; torch and rdkit come in when a c
 from __future__ import annotations
 
 import sys
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.main import get_command
 
 from scigen import __version__
+from scigen.cli.data import prepare
 from scigen.cli.doctor import doctor
 from scigen.cli.guard import guarded
+from scigen.cli.sample import sample_molecules
+from scigen.cli.score import score_molecules
+from scigen.cli.train import check, train
 
 __all__ = ["app", "main", "run"]
 
@@ -33,18 +35,12 @@ data = typer.Typer(help="Prepare training data.", **_STYLE)
 app.add_typer(sample, name="sample")
 app.add_typer(score, name="score")
 app.add_typer(data, name="data")
+sample.command("molecules")(sample_molecules)
+score.command("molecules")(score_molecules)
+data.command("prepare")(prepare)
+app.command()(train)
+app.command()(check)
 app.command()(doctor)
-
-# Until every command has landed, the ones that exist are attached.
-for _group, _name, _module, _function in (
-    (sample, "molecules", "scigen.cli.sample", "sample_molecules"),
-    (score, "molecules", "scigen.cli.score", "score_molecules"),
-    (data, "prepare", "scigen.cli.data", "prepare"),
-    (app, "train", "scigen.cli.train", "train"),
-    (app, "check", "scigen.cli.train", "check"),
-):
-    if find_spec(_module) is not None:
-        _group.command(_name)(getattr(import_module(_module), _function))
 
 
 def _version(wanted: bool) -> None:
