@@ -1,7 +1,6 @@
 """Solvers: one reverse loop, and the moves it can make."""
 
-from scigen.solver.ddim import ddim
-from scigen.solver.dpm import dpmpp_2m
+from scigen.solver.dpm import ddim, dpmpp_2m
 from scigen.solver.loop import Memory, Solver, ancestral, sample
 from scigen.solver.ode import euler, heun
 from scigen.solver.sde import euler_maruyama, predictor_corrector

@@ -1,6 +1,7 @@
-"""DPM-Solver++: exponential integrators in the half log-SNR ell = log(alpha / sigma), on the belief about x0.
+"""Exponential integrators: exact in the linear part, so a step depends on its two noise levels and not on the clock.
 
-x_s = (sigma_s / sigma_t) x_t - alpha_s (e^-h - 1) D,  h = ell_s - ell_t.   Lu et al. 2022, arXiv:2211.01095.
+The DDIM family (arXiv:2010.02502) takes the belief constant over a step; DPM-Solver++ (arXiv:2211.01095) takes it
+linear in the half log-SNR ell = log(alpha / sigma). On shared levels every affine process then gives the same samples.
 """
 
 from __future__ import annotations
@@ -10,23 +11,55 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scigen.denoiser import Denoiser
+from scigen.denoiser import Denoiser, epsilon
 from scigen.process.affine import Affine
 from scigen.solver.lift import move
-from scigen.solver.loop import Memory, declare
-from scigen.state import Rng, expand
+from scigen.solver.loop import Memory, Solver, declare
+from scigen.state import Rng, expand, normal
 
-__all__ = ["dpmpp_2m"]
+__all__ = ["ddim", "ddim_step", "dpmpp_2m"]
+
+
+def ddim(eta: float = 0.0) -> Solver:
+    """Deterministic at eta = 0, the ancestral chain at eta = 1; every eta aims at the same marginals.
+
+    x_s = alpha_s x0 + sqrt(sigma_s^2 - v) eps + sqrt(v) z,  v = eta^2 sigma_s^2 (1 - e^(logsnr_t - logsnr_s)).
+    At eta = 0 this is DPM-Solver-1, and Euler on rectified flow. arXiv:2010.02502. Raises ValueError for other eta.
+    """
+    if not 0 <= eta <= 1:
+        raise ValueError(f"`eta` must lie in [0, 1], got {eta}; 0 draws nothing, 1 is the ancestral chain.")
+
+    @declare(order=1)
+    def step(
+        process: Any, denoise: Denoiser, x_t: Any, t: float, s: float, rng: Rng, memory: Memory | None
+    ) -> tuple[Any, Memory]:
+        def rule(affine: Affine, x: Tensor, x0: Tensor) -> Tensor:
+            return ddim_step(affine, x, x0, t, s, eta, rng)
+
+        belief = denoise(x_t, t, memory and memory.belief)
+        return move(process, rule, t, s, rng, x_t, belief), Memory(belief, t)
+
+    return step
+
+
+def ddim_step(affine: Affine, x_t: Tensor, x0: Tensor, t: float, s: float, eta: float, rng: Rng) -> Tensor:
+    """The rule of `ddim` on tensors `[B, ...]`; draws from `rng` only when eta > 0."""
+    alpha, sigma = affine.alpha(s), affine.sigma(s)
+    lost = -torch.expm1(affine.logsnr(t) - affine.logsnr(s))  # in [0, 1], exact where the two levels are close
+    x_s = expand(alpha, x_t) * x0 + expand(sigma * (1 - eta**2 * lost).sqrt(), x_t) * epsilon(affine, x_t, x0, t)
+    return x_s if eta == 0 else x_s + expand(eta * sigma * lost.sqrt(), x_t) * normal(x_t, rng)
 
 
 @declare(order=2)
 def dpmpp_2m(
     process: Any, denoise: Denoiser, x_t: Any, t: float, s: float, rng: Rng, memory: Memory | None
 ) -> tuple[Any, Memory]:
-    """Second order from one evaluation: D = x0 + (x0 - previous x0) h / (2 h_previous).
+    """DPM-Solver++(2M): second order from one evaluation and the one before.
 
+    x_s = (sigma_s / sigma_t) x_t - alpha_s (e^-h - 1) D,  h = ell_s - ell_t,  D = x0 + (x0 - previous) h / (2 h_prev).
     h is infinite at both ends of flow and cosine. From alpha_t = 0 the update is DDIM's (and the step after it too, the
-    weight h / h_previous being 0); at sigma_s = 0 it is the belief. So the first and the last step are of first order.
+    weight h / h_prev being 0); at sigma_s = 0 it is the belief. So the first and the last step are of first order.
+    arXiv:2211.01095, algorithm 2.
     """
 
     def rule(affine: Affine, x: Tensor, x0: Tensor, *previous: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scigen.denoiser import Denoiser, velocity
 from scigen.process.affine import Affine
-from scigen.solver.ddim import ddim_step
+from scigen.solver.dpm import ddim_step
 from scigen.solver.lift import adjust, at_data, move
 from scigen.solver.loop import Memory, declare
 from scigen.state import Rng
