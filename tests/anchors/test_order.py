@@ -75,7 +75,7 @@ def test_a_wrong_history_weight_loses_the_order():
     assert fitted(STEPS, path_errors(unweighted, flow, uneven_grid)[0]) > -1.3
 
 
-LAW_STEPS = (60, 120, 240, 480)
+LAW_STEPS = (100, 200, 400, 800)
 
 
 @pytest.mark.parametrize("name", IN_LAW)
