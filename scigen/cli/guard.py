@@ -68,7 +68,7 @@ def explain(error: BaseException) -> tuple[int, str]:
     if isinstance(error, TyperException):
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "scigen"
-        return error.exit_code, f"{error.format_message().rstrip('.')} (see `{path} --help`)."
+        return error.exit_code, f"{error.format_message().rstrip('.')}{_offending(error)} (see `{path} --help`)."
     if isinstance(error, ScigenError):
         return error.exit_code, str(error)
     if isinstance(error, (KeyboardInterrupt, Abort)):
@@ -87,6 +87,12 @@ def one_line(text: str, limit: int = 2000) -> str:
     flat = " ".join(text.split())
     clean = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in flat)
     return clean if len(clean) <= limit else clean[: limit - 3] + "..."
+
+
+def _offending(error: TyperException) -> str:
+    # typer tells what a number should be; what it was stands in the validation error behind.
+    details = error.__cause__.errors() if hasattr(error.__cause__, "errors") else []
+    return f", got {details[0]['input']!r}" if details else ""
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
