@@ -91,7 +91,7 @@ def one_line(text: str, limit: int = 2000) -> str:
 
 def _offending(error: TyperException) -> str:
     # typer tells what a number should be; what it was stands in the validation error behind.
-    details = error.__cause__.errors() if hasattr(error.__cause__, "errors") else []
+    details = getattr(error.__cause__, "errors", list)()
     return f", got {details[0]['input']!r}" if details else ""
 
 
