@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from scigen.process import affine
 from scigen.run.config import Config, NetworkConfig
+from scigen.solver.loop import Solver
 
-__all__ = ["affine_process", "molecule_task", "network"]
+if TYPE_CHECKING:
+    from scigen.domains.molecules.data import MoleculeSet
+    from scigen.domains.molecules.task import MoleculeTask
+
+__all__ = ["affine_process", "molecule_task", "named_solver", "network"]
 
 
 def affine_process(name: str) -> affine.Affine:
@@ -19,6 +27,22 @@ def affine_process(name: str) -> affine.Affine:
     makers = {
         "flow": affine.rectified, "vp": affine.vp, "ve": affine.ve, "subvp": affine.subvp, "cosine": affine.cosine,
     }  # fmt: skip
+    return makers[name]()
+
+
+def named_solver(name: str, eta: float = 0.0) -> Solver:
+    """The solver a command names; `eta` is DDIM's share of fresh noise."""
+    from scigen import solver
+
+    makers: dict[str, Callable[[], Solver]] = {
+        "ancestral": lambda: solver.ancestral,
+        "ddim": lambda: solver.ddim(eta),
+        "euler": lambda: solver.euler,
+        "heun": lambda: solver.heun,
+        "dpmpp2m": lambda: solver.dpmpp_2m,
+        "pc": lambda: solver.predictor_corrector(),
+        "sde": lambda: solver.euler_maruyama,
+    }
     return makers[name]()
 
 
@@ -30,7 +54,7 @@ def network(config: NetworkConfig) -> nn.Module:
     return GraphTransformer(TransformerConfig(**{k: v for k, v in config.model_dump().items() if k in names}))
 
 
-def molecule_task(config: Config, device: torch.device, data: Path | None):
+def molecule_task(config: Config, device: torch.device, data: Path | None) -> MoleculeTask:
     """The training task of a molecule config, on its training split."""
     from scigen.domains.molecules.batches import Batches
     from scigen.domains.molecules.data import cache_dir, load
@@ -38,8 +62,11 @@ def molecule_task(config: Config, device: torch.device, data: Path | None):
     from scigen.domains.molecules.process import molecule_process
     from scigen.domains.molecules.task import MoleculeTask
 
-    molecules = load(data or cache_dir() / f"{config.data}.npz")
-    molecules = molecules.subset(molecules.where("train"))
+    path = data or cache_dir() / f"{config.data}.npz"
+    molecules = load(path)
+    bonded = np.diff(molecules.bond_start) > 0  # the few whose SMILES could not be laid on have nothing to teach
+    rows = molecules.where("train")
+    molecules = molecules.subset(rows[bonded[rows]])
     couple = None
     if config.coupling == "optimal":
         from scigen.coupling import optimal_transport
@@ -52,4 +79,14 @@ def molecule_task(config: Config, device: torch.device, data: Path | None):
         Batches.of(molecules, config.train.batch, config.train.seed, str(device)),
         LossConfig(**config.loss.model_dump()),
         couple,
+        _facts(path, molecules),
     )
+
+
+def _facts(path: Path, molecules: MoleculeSet) -> dict[str, Any]:
+    """What the weights card says of the training data; sizes are drawn from this histogram when sampling."""
+    sizes, counts = np.unique(molecules.sizes(), return_counts=True)
+    return {
+        "data": {"name": path.stem, "molecules": len(molecules), "content_sha256": molecules.content_hash()},
+        "sizes": {str(n): int(c) for n, c in zip(sizes, counts, strict=True)},
+    }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from scigen.domains.molecules.checks import TABLE_COLUMNS, check_molecules, score_molecules, table_row
 from scigen.domains.molecules.codec import to_rdkit
+from scigen.domains.molecules.data import Molecule
 from scigen.domains.molecules.sampler import Drawn, Plan, draw_molecules
 from scigen.errors import NumericError, UsageError
 from scigen.io.molecules import write_sdf, write_smiles_csv
@@ -45,6 +46,7 @@ class Outcome:
     """Molecules kept, in order of sample number, their checks and scores; failures; how many were drawn; seconds."""
 
     indices: list[int]
+    molecules: list[Molecule]
     mols: list[Mol]
     checks: list[dict[str, Any]]
     scores: list[Score]
@@ -80,7 +82,7 @@ def sample_molecules(weights: Weights, request: Request, progress: Progress) -> 
     scores = score_molecules([mols[k] for k in finite], [checks[k] for k in finite])
     kept = [k for k in finite if checks[k]["valid"]][: request.n] if request.only_valid else finite
     return Outcome(
-        kept, [mols[k] for k in kept], [checks[k] for k in kept], scores,
+        kept, [drawn[k].molecule for k in kept], [mols[k] for k in kept], [checks[k] for k in kept], scores,
         [d for d in drawn.values() if d.molecule is None], len(drawn),
         {"sample": sampled - began, "score": time.perf_counter() - sampled},
     )  # fmt: skip
@@ -88,7 +90,7 @@ def sample_molecules(weights: Weights, request: Request, progress: Progress) -> 
 
 def write_outcome(outcome: Outcome, request: Request, weights: Weights, config: dict[str, Any], out: Path) -> None:
     """Write SDF, CSV, PNG, `scores.json`, `run.json` and `errors.jsonl` into `out`."""
-    from scigen.run.picture import write_grid
+    from scigen.domains.molecules.picture import write_grid
 
     titles = [f"scigen seed {request.seed} index {k}" for k in outcome.indices]
     with locked_folder(out) as folder:
@@ -98,13 +100,9 @@ def write_outcome(outcome: Outcome, request: Request, weights: Weights, config: 
         write_sdf(folder / "molecules.sdf", outcome.mols, properties, titles)
         rows = [{"index": k, **table_row(c)} for k, c in zip(outcome.indices, outcome.checks, strict=True)]
         write_smiles_csv(folder / "molecules.csv", rows, ["smiles", "index", *(c for c in TABLE_COLUMNS if c != "smiles")])
-        write_grid(folder / "molecules.png", outcome.mols[:24])
+        write_grid(folder / "molecules.png", outcome.molecules[:24])
         write_scores(folder, {"scores": [s.to_dict() for s in outcome.scores], "drawn": outcome.drawn})
-        write_run(folder, config, request.seed, None, outcome.timings, weights={**_identity(weights)})
-
-
-def _identity(weights: Weights) -> dict[str, Any]:
-    return {"name": weights.card.get("name"), "sha256": weights.sha256}
+        write_run(folder, config, request.seed, weights.path, outcome.timings)
 
 
 def _facts(check: dict[str, Any]) -> dict[str, Any]:

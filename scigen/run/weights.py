@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,11 +27,11 @@ MAX_BYTES = 2_000_000_000
 
 @dataclass(frozen=True)
 class Weights:
-    """A network ready to sample, its card, and the SHA-256 of the file it came from."""
+    """A network ready to sample, its card, and the file it came from."""
 
     network: nn.Module
     card: Mapping[str, Any]
-    sha256: str
+    path: Path
 
 
 def shipped() -> dict[str, Path]:
@@ -74,7 +73,7 @@ def read(name: str) -> Weights:
     except (SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"'{path}' does not hold the network its card describes ({reason}).") from None
-    return Weights(net.eval(), card, hashlib.sha256(data).hexdigest())
+    return Weights(net.eval(), card, path)
 
 
 def export(path: Path, tensors: Mapping[str, torch.Tensor], card: Mapping[str, Any]) -> None:

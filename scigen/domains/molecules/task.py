@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,13 +18,14 @@ __all__ = ["MoleculeTask"]
 
 @dataclass(frozen=True)
 class MoleculeTask:
-    """A network, the noise, the batches and the weights of the loss."""
+    """A network, the noise, the batches, the weights of the loss, and facts about the data."""
 
     network: nn.Module
     process: Product
     batches: Batches
     loss_config: LossConfig
     couple: Coupling | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)  # what a weights card says of the data
 
     def loss(self, network: Callable[..., Any], step: int, world: Any, rng: torch.Generator) -> Any:
         """Loss of this worker's batch at `step`: (total, terms by name, molecules)."""
