@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 from typer.exceptions import Abort, Exit, TyperException
 
@@ -91,7 +92,7 @@ def one_line(text: str, limit: int = 2000) -> str:
 
 def _offending(error: TyperException) -> str:
     # typer tells what a number should be; what it was stands in the validation error behind.
-    details = getattr(error.__cause__, "errors", list)()
+    details: list[dict[str, Any]] = getattr(error.__cause__, "errors", list)()
     return f", got {details[0]['input']!r}" if details else ""
 
 
