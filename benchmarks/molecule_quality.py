@@ -1,0 +1,111 @@
+"""Quality of molecule samples: the score table of the README, and quality against steps, processes and solvers.
+
+    python -m benchmarks.molecule_quality --n 10000 --seeds 3            the table, mean and spread over seeds
+    python -m benchmarks.molecule_quality --sweep steps --n 1000         steps 20 / 50 / 100 / 200
+    python -m benchmarks.molecule_quality --sweep processes --n 1000     every process and solver at equal network evaluations
+
+Prints Markdown; the QM9 test row, measured the same way, stands beside every table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from scigen.domains.molecules.checks import check_molecules, score_molecules
+from scigen.domains.molecules.codec import to_rdkit
+from scigen.domains.molecules.sampler import Plan, draw_molecules
+from scigen.run import weights as store
+from scigen.run.build import affine_process, named_solver
+
+SHOWN = (
+    "strict_atom_stability", "strict_molecule_stability", "validity", "connectivity", "uniqueness", "novelty",
+    "edm_atom_stability", "edm_molecule_stability", "edm_validity", "bond_w1", "angle_w1",
+)  # fmt: skip
+COMBINATIONS = [(p, s) for p in ("flow", "cosine", "vp", "subvp", "ve") for s in ("ancestral", "ddim", "dpmpp2m")] + [
+    ("flow", "euler"), ("flow", "heun"), ("flow", "pc"), ("flow", "sde"), ("vp", "heun"), ("vp", "pc"), ("ve", "heun"),
+]  # fmt: skip
+EVALUATIONS = {"heun": 2, "pc": 2}  # network evaluations per interval
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: what ran, seconds for all samples, scores by name and the data row's."""
+
+    label: str
+    seconds: float
+    scores: dict[str, float | None]
+    data: dict[str, float | None]
+
+
+def measure(weights: store.Weights, plan: Plan, label: str, n: int, seed: int, extras: Sequence[str] = ()) -> Row:
+    """Draw n samples under `seed` and score all of them, failures included as invalid."""
+    began = time.perf_counter()
+    sizes = {int(k): int(v) for k, v in weights.card["sizes"].items()}
+    drawn = [d for group in draw_molecules(weights.network, plan, range(n), seed, sizes) for d in group]
+    seconds = time.perf_counter() - began
+    mols = [to_rdkit(d.molecule) for d in drawn if d.molecule is not None]
+    scores = score_molecules(mols, check_molecules(mols), extras)
+    return Row(label, seconds, {s.name: s.value for s in scores}, {s.name: s.data for s in scores})
+
+
+def plan_for(weights: store.Weights, process: str, solver: str, steps: int, **settings: float) -> Plan:
+    """A plan on the weights' own log-SNR range."""
+    bounds = tuple(weights.card["logsnr_range"])
+    return Plan(affine_process(process), named_solver(solver), steps, logsnr_range=bounds, **settings)
+
+
+def table(rows: Sequence[Row]) -> Iterator[str]:
+    """Markdown: one line per row, then the data."""
+    names = [n for n in (*SHOWN, "posebusters", "fcd") if any(r.scores.get(n) is not None for r in rows)]
+    yield "| | " + " | ".join(n.replace("_", " ") for n in names) + " | s |"
+    yield "|---" * (len(names) + 2) + "|"
+    for r in rows:
+        yield f"| {r.label} | " + " | ".join(_show(n, r.scores.get(n)) for n in names) + f" | {r.seconds:.0f} |"
+    yield "| QM9 test | " + " | ".join(_show(n, rows[0].data.get(n)) for n in names) + " | |"
+
+
+def _show(name: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3g}" if name in ("bond_w1", "angle_w1", "fcd") else f"{100 * value:.2f}"
+
+
+def _mean(rows: Sequence[Row]) -> Row:
+    """Mean over seeds, with the half-width of the spread in the label of each score."""
+    names = rows[0].scores
+    mean = {k: None if rows[0].scores[k] is None else float(np.mean([r.scores[k] for r in rows])) for k in names}
+    return Row(f"mean of {len(rows)} seeds", float(np.mean([r.seconds for r in rows])), mean, rows[0].data)
+
+
+def main() -> None:
+    """Parse the command line and print the table asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", default="molecules-qm9")
+    parser.add_argument("--n", type=int, default=1000)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--sweep", choices=("steps", "processes", "sharpness"))
+    parser.add_argument("--extras", nargs="*", default=[], help="posebusters fcd mmff gfn2")
+    args = parser.parse_args()
+    weights = store.read(args.weights)
+    if args.sweep == "steps":
+        jobs = [(f"{k} steps", plan_for(weights, "flow", "ancestral", k)) for k in (20, 50, 100, 200)]
+    elif args.sweep == "sharpness":
+        jobs = [(f"power {p}", plan_for(weights, "flow", "ancestral", args.steps, sharpness=p)) for p in (1, 1.5, 2, 3)]
+    elif args.sweep == "processes":
+        jobs = [(f"{p}, {s}", plan_for(weights, p, s, args.steps // EVALUATIONS.get(s, 1))) for p, s in COMBINATIONS]
+    else:
+        plan = plan_for(weights, "flow", "ancestral", args.steps)
+        rows = [measure(weights, plan, f"seed {seed}", args.n, seed, args.extras) for seed in range(args.seeds)]
+        print("\n".join(table([*rows, _mean(rows)] if len(rows) > 1 else rows)))
+        return
+    print("\n".join(table([measure(weights, plan, label, args.n, 0) for label, plan in jobs])))
+
+
+if __name__ == "__main__":
+    main()
