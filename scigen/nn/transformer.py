@@ -114,7 +114,7 @@ class Layer(nn.Module):
         self, h: Tensor, v: Tensor, e: Tensor, condition: Tensor, mask: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         shift, scale, gate, shift_f, scale_f, gate_f = self.modulation(condition)[:, None].chunk(6, -1)
-        unit = v / v.square().mean((1, 2, 3), keepdim=True).add(1e-4).sqrt()
+        unit = v / root_mean_square(v, mask)
         query, key, value = self.node_in(self.norm_attention(h) * (1 + scale) + shift).split(
             [self.message_width, self.message_width, h.shape[-1]], -1
         )
@@ -145,6 +145,14 @@ def nothing(x: State, atoms: int = 9, bonds: int = 4) -> dict[str, Tensor]:
         "atom": pos.new_zeros(*x["atom"].shape, atoms),
         "bond": pos.new_zeros(*x["bond"].shape, bonds),
     }
+
+
+def root_mean_square(v: Tensor, mask: Tensor) -> Tensor:
+    """RMS of a molecule's vectors over its real atoms, so that padding cannot show: `[B, N, 3, C] -> [B, 1, 1, 1]`."""
+    real = mask[:, :, None, None].to(v.dtype)
+    total = (v.square() * real).sum((1, 2, 3), keepdim=True)
+    count = real.sum((1, 2, 3), keepdim=True).clamp(min=1) * v.shape[2] * v.shape[3]
+    return (total / count + 1e-4).sqrt()
 
 
 def pull(coefficient: Tensor, v: Tensor, mask: Tensor) -> Tensor:
