@@ -2,7 +2,7 @@
 
     python -m benchmarks.molecule_quality --n 10000 --seeds 3            the table, mean and spread over seeds
     python -m benchmarks.molecule_quality --sweep steps --n 1000         steps 20 / 50 / 100 / 200
-    python -m benchmarks.molecule_quality --sweep processes --n 1000     every process and solver at equal network evaluations
+    python -m benchmarks.molecule_quality --sweep processes --n 1000     all processes and solvers, equal evaluations
 
 Prints Markdown; the QM9 test row, measured the same way, stands beside every table.
 """

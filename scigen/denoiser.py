@@ -1,14 +1,14 @@
 """The denoiser contract: the belief about x0 given x_t, whatever the process.
 
-A network is conditioned on log-SNR and sees inputs scaled to unit variance. With independent Gaussian x1 the belief depends
-on (x_t / scale(t), logsnr(t)) alone, so one network serves every affine process (Kingma et al. 2021, arXiv:2107.00630).
-The other four expressions of the same belief, for x_t = a x0 + s x1:
+A network is conditioned on log-SNR and sees inputs scaled to unit variance. With independent Gaussian x1 the belief
+depends on (x_t / scale(t), logsnr(t)) alone, so one network serves every affine process (Kingma et al. 2021,
+arXiv:2107.00630). The other four expressions of the same belief, for x_t = a x0 + s x1:
     eps = (x_t - a x0) / s,   score = -eps / s,   v = a eps - s x0 (when a^2 + s^2 = 1),   velocity = a' x0 + s' eps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
@@ -25,7 +25,8 @@ Belief = Any  # Tensor for one field; Mapping[str, Tensor] for a State
 class Denoiser(Protocol):
     """Belief about x0: the mean of a continuous field, probabilities `[..., K]` of a categorical one.
 
-    `previous` is the belief of the step before, for networks that condition on it (arXiv:2208.04202); closed forms ignore it.
+    `previous` is the belief of the step before, for networks that condition on it (arXiv:2208.04202); closed forms
+    ignore it.
     """
 
     def __call__(self, x_t: Any, t: Time, previous: Belief | None = None) -> Belief: ...
@@ -60,7 +61,7 @@ def from_network(
 
 
 def sharpen(denoise: Denoiser, power: Mapping[str, float]) -> Denoiser:
-    """Raise the probabilities of the named categorical fields to a power and renormalise (a temperature of 1 / power)."""
+    """Raise the probabilities of the named categorical fields to a power and renormalise (temperature 1 / power)."""
 
     def sharpened(x_t: Any, t: Time, previous: Belief | None = None) -> Belief:
         belief = dict(denoise(x_t, t, previous))

@@ -93,7 +93,7 @@ def mirror(x: Tensor) -> Tensor:
 
 
 def normal(like: Tensor, rng: Rng) -> Tensor:
-    """Standard normal draws of the shape, type and device of `like [B, N, ...]`, row i from generator i if there are several.
+    """Standard normal draws shaped like `like [B, N, ...]`, row i from generator i if there are several.
 
     Raises `ValueError` when there are several generators and not one per sample.
     """
@@ -111,7 +111,7 @@ def uniform(shape: torch.Size, device: torch.device, rng: Rng) -> Tensor:
 def _draw(
     law: Callable[..., Tensor], shape: torch.Size, node_axes: int, dtype: torch.dtype, device: torch.device, rng: Rng
 ) -> Tensor:
-    """`node_axes` axes after the batch count nodes: with `Streams` a row is drawn at its own size and padded by zeros."""
+    """`node_axes` axes after the batch count nodes: `Streams` draws a row at its own size and pads it with zeros."""
     if isinstance(rng, torch.Generator):
         return law(shape, generator=rng, dtype=dtype, device=rng.device).to(device)
     generators = rng.generators if isinstance(rng, Streams) else rng

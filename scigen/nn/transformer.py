@@ -1,10 +1,10 @@
 """E(3)-equivariant graph transformer over molecules: dense, padded, masked.
 
-Each atom carries scalars h `[B, N, d]` and C vectors v `[B, N, 3, C]`, each pair of atoms features e `[B, N, N, p]`. A layer
-forms one message per pair from h_i, h_j, e_ij and the C distances |v_i^c - v_j^c|; attention weights, vector
+Each atom carries scalars h `[B, N, d]` and C vectors v `[B, N, 3, C]`, each pair of atoms features e `[B, N, N, p]`. A
+layer forms one message per pair from h_i, h_j, e_ij and the C distances |v_i^c - v_j^c|; attention weights, vector
 coefficients and the pair update are all read off that message. Vectors only ever meet invariant coefficients, so
-rotations and reflections pass through; translations leave with the centre of mass. In the line of EGNN (arXiv:2102.09844),
-MiDi (arXiv:2302.09048) and SemlaFlow (arXiv:2406.07266).
+rotations and reflections pass through; translations leave with the centre of mass. In the line of EGNN
+(arXiv:2102.09844), MiDi (arXiv:2302.09048) and SemlaFlow (arXiv:2406.07266).
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ class GraphTransformer(nn.Module):
         self.norm = nn.LayerNorm(c.width)
         self.atom_out = nn.Linear(c.width, c.atoms)
         self.vector_out = nn.Linear(c.vectors, 1, bias=False)
-        self.bond_out = nn.Sequential(nn.Linear(c.pair + c.vectors, c.message), nn.SiLU(), nn.Linear(c.message, c.bonds))
+        self.bond_out = nn.Sequential(
+            nn.Linear(c.pair + c.vectors, c.message), nn.SiLU(), nn.Linear(c.message, c.bonds)
+        )
         # Start from x0 = alpha y, the best guess that ignores everything: early gradients stay tame.
         nn.init.zeros_(self.vector_out.weight)
 

@@ -47,15 +47,25 @@ def named_solver(name: str, eta: float = 0.0) -> Solver:
 
 
 def network(config: NetworkConfig) -> nn.Module:
-    """An untrained network of the given shape."""
+    """An untrained network of the given kind and shape."""
+    if config.kind == "e3nn":
+        from scigen.nn.tensor_product import TensorProductConfig, TensorProductNetwork
+
+        return TensorProductNetwork(TensorProductConfig(**_shape(config, TensorProductConfig)))
     from scigen.nn.transformer import GraphTransformer, TransformerConfig
 
-    names = {f.name for f in fields(TransformerConfig)}
-    return GraphTransformer(TransformerConfig(**{k: v for k, v in config.model_dump().items() if k in names}))
+    return GraphTransformer(TransformerConfig(**_shape(config, TransformerConfig)))
+
+
+def _shape(config: NetworkConfig, wanted: type) -> dict[str, Any]:
+    """The keys of a config that a network of that kind has."""
+    names = {f.name for f in fields(wanted)}
+    return {k: v for k, v in config.model_dump().items() if k in names}
 
 
 def molecule_task(config: Config, device: torch.device, data: Path | None) -> MoleculeTask:
     """The training task of a molecule config, on its training split."""
+    from scigen.coupling import independent, optimal_transport
     from scigen.domains.molecules.batches import Batches
     from scigen.domains.molecules.data import cache_dir, load
     from scigen.domains.molecules.loss import LossConfig
@@ -67,11 +77,7 @@ def molecule_task(config: Config, device: torch.device, data: Path | None) -> Mo
     bonded = np.diff(molecules.bond_start) > 0  # the few whose SMILES could not be laid on have nothing to teach
     rows = molecules.where("train")
     molecules = molecules.subset(rows[bonded[rows]])
-    couple = None
-    if config.coupling == "optimal":
-        from scigen.coupling import optimal_transport
-
-        couple = optimal_transport
+    couple = optimal_transport("pos") if config.coupling == "optimal" else independent
     torch.manual_seed(config.train.seed)  # the one place that touches the global generator: initial weights
     return MoleculeTask(
         network(config.network),

@@ -58,7 +58,7 @@ class Outcome:
 def sample_molecules(weights: Weights, request: Request, progress: Progress) -> Outcome:
     """Draw until the request is met and score what was drawn.
 
-    With `only_valid`, scores are those of everything drawn, so that selection cannot flatter them; the rejects are gone.
+    With `only_valid`, scores are those of everything drawn, so that selection cannot flatter them.
     Raises `UsageError` for sizes the network never saw and `NumericError` when no sample is finite.
     """
     sizes = _sizes(weights, request)
@@ -75,14 +75,14 @@ def sample_molecules(weights: Weights, request: Request, progress: Progress) -> 
         drawn |= more
         checks |= _check(more, progress)
     sampled = time.perf_counter()
-    finite = sorted(checks)
+    finite = _finite(drawn)
     if not finite:
         raise NumericError(f"None of {len(drawn)} samples is finite; the weights or the solver settings are broken.")
-    mols = {k: to_rdkit(drawn[k].molecule) for k in finite}
-    scores = score_molecules([mols[k] for k in finite], [checks[k] for k in finite])
-    kept = [k for k in finite if checks[k]["valid"]][: request.n] if request.only_valid else finite
+    mols = {k: to_rdkit(m) for k, m in finite.items()}
+    scores = score_molecules(list(mols.values()), [checks[k] for k in mols])
+    kept = [k for k in finite if checks[k]["valid"]][: request.n] if request.only_valid else list(finite)
     return Outcome(
-        kept, [drawn[k].molecule for k in kept], [mols[k] for k in kept], [checks[k] for k in kept], scores,
+        kept, [finite[k] for k in kept], [mols[k] for k in kept], [checks[k] for k in kept], scores,
         [d for d in drawn.values() if d.molecule is None], len(drawn),
         {"sample": sampled - began, "score": time.perf_counter() - sampled},
     )  # fmt: skip
@@ -96,10 +96,12 @@ def write_outcome(outcome: Outcome, request: Request, weights: Weights, config: 
     with locked_folder(out) as folder:
         for d in outcome.failed:
             append_error(folder, d.index, d.reason or "")
-        properties = [{"seed": request.seed, "index": k, **_facts(c)} for k, c in zip(outcome.indices, outcome.checks)]
+        pairs = list(zip(outcome.indices, outcome.checks, strict=True))
+        properties = [{"seed": request.seed, "index": k, **_facts(c)} for k, c in pairs]
         write_sdf(folder / "molecules.sdf", outcome.mols, properties, titles)
-        rows = [{"index": k, **table_row(c)} for k, c in zip(outcome.indices, outcome.checks, strict=True)]
-        write_smiles_csv(folder / "molecules.csv", rows, ["smiles", "index", *(c for c in TABLE_COLUMNS if c != "smiles")])
+        rows = [{"index": k, **table_row(c)} for k, c in pairs]
+        columns = ["smiles", "index", *(c for c in TABLE_COLUMNS if c != "smiles")]
+        write_smiles_csv(folder / "molecules.csv", rows, columns)
         write_grid(folder / "molecules.png", outcome.molecules[:24])
         write_scores(folder, {"scores": [s.to_dict() for s in outcome.scores], "drawn": outcome.drawn})
         write_run(folder, config, request.seed, weights.path, outcome.timings)
@@ -136,9 +138,14 @@ def _draw(
 
 
 def _check(drawn: dict[int, Drawn], progress: Progress) -> dict[int, dict[str, Any]]:
-    finite = [k for k, d in sorted(drawn.items()) if d.molecule is not None]
-    rows = check_molecules([to_rdkit(drawn[k].molecule) for k in finite], progress=progress)
+    finite = _finite(drawn)
+    rows = check_molecules([to_rdkit(m) for m in finite.values()], progress=progress)
     return dict(zip(finite, rows, strict=True))
+
+
+def _finite(drawn: dict[int, Drawn]) -> dict[int, Molecule]:
+    """The molecules that came out, by sample number, ascending."""
+    return {k: d.molecule for k, d in sorted(drawn.items()) if d.molecule is not None}
 
 
 def _valid(checks: dict[int, dict[str, Any]]) -> int:

@@ -62,7 +62,7 @@ class Batches:
         return State(fields, torch.arange(n, device=size.device)[None] < size[:, None])
 
     def order(self, epoch: int) -> np.ndarray:
-        """Rows of every batch of an epoch, `[batches, batch]`: shuffled, sorted by size within buckets, shuffled again."""
+        """Rows of every batch of an epoch, `[batches, batch]`: shuffled, sorted by size in buckets, shuffled again."""
         rng = np.random.default_rng([self.seed, epoch])
         count = len(self.sizes) // self.batch
         rows = rng.permutation(len(self.sizes))[: count * self.batch]

@@ -1,7 +1,8 @@
 """Kekulé bonds and formal charges for a known geometry, carried over from its published SMILES.
 
-The SMILES gives the bond orders and the charges, the geometry gives who is whose neighbour; a graph match that looks at
-elements and connectivity only brings the two together. Reading bond orders off distances instead mislabels a fifth of QM9.
+The SMILES gives the bond orders and the charges, the geometry gives who is whose neighbour; a graph match that looks
+at elements and connectivity only brings the two together. Reading bond orders off distances instead mislabels a fifth
+of QM9.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,6 +12,9 @@ from torch import Tensor
 from scigen.domains.molecules.data import Molecule
 from scigen.errors import InputError
 from scigen.state import State, center, mirror
+
+if TYPE_CHECKING:
+    from rdkit.Chem import Mol
 
 __all__ = ["BOND_ORDERS", "SCALE", "TOKENS", "decode", "encode", "from_rdkit", "project", "to_rdkit"]
 
@@ -74,7 +78,7 @@ def _token(z: int, charge: int) -> int:
         ) from None
 
 
-def to_rdkit(molecule: Molecule):
+def to_rdkit(molecule: Molecule) -> Mol:
     """An RDKit molecule with explicit hydrogens, Kekulé bonds, charges and one conformer in Å; not sanitised."""
     from rdkit import Chem
     from rdkit.Geometry import Point3D
@@ -95,7 +99,7 @@ def to_rdkit(molecule: Molecule):
     return mol.GetMol()
 
 
-def from_rdkit(mol) -> Molecule:
+def from_rdkit(mol: Mol) -> Molecule:
     """Arrays of an RDKit molecule with explicit hydrogens and a conformer; aromatic bonds are kekulised.
 
     Raises `InputError` without a conformer, with implicit hydrogens, or with bonds that cannot be kekulised.

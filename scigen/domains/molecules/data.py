@@ -15,7 +15,9 @@ import numpy as np
 
 from scigen.errors import InputError
 
-__all__ = ["Molecule", "MoleculeSet", "PROPERTIES", "SPLITS", "cache_dir", "fixture_path", "load", "load_fixture", "load_qm9"]
+__all__ = [
+    "PROPERTIES", "SPLITS", "Molecule", "MoleculeSet", "cache_dir", "fixture_path", "load", "load_fixture", "load_qm9",
+]  # fmt: skip
 
 # Columns of QM9 in the order of `MoleculeSet.prop`: GHz, Debye, Bohr^3, Hartree, Bohr^2, cal/(mol K).
 PROPERTIES = ("A", "B", "C", "mu", "alpha", "homo", "lumo", "gap", "r2", "zpve", "U0", "U", "H", "G", "Cv")

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from scigen.coupling import Coupling, independent
 from scigen.denoiser import Network
 from scigen.nn.transformer import nothing, pair_distance
 from scigen.objective import late_times, truncated_snr
+from scigen.process.affine import Affine
 from scigen.process.product import Product
 from scigen.state import State, normal, pair_mask
 
 __all__ = ["LossConfig", "molecule_loss"]
-
-Coupling = Callable[[State, State], State]
-
 
 @dataclass(frozen=True)
 class LossConfig:
@@ -32,20 +30,24 @@ class LossConfig:
 
 
 def molecule_loss(
-    network: Network, process: Product, x0: State, rng: torch.Generator, config: LossConfig, couple: Coupling | None = None
+    network: Network,
+    process: Product,
+    x0: State,
+    rng: torch.Generator,
+    config: LossConfig,
+    couple: Coupling = independent,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Total loss of a batch and its terms (scalars): x0-prediction under log-SNR conditioning.
 
     pos: min(1 + SNR, cap) |x0 - x0hat|^2; atom, bond: cross-entropies; length: L1 of bonded distances for small t
-    (EQGAT-diff arXiv:2309.17296, SemlaFlow arXiv:2406.07266). `couple` may pair the source with the data, e.g. optimally.
+    (EQGAT-diff arXiv:2309.17296, SemlaFlow arXiv:2406.07266). `couple` may pair the source with the data.
     """
     affine = process.parts["pos"]
+    assert isinstance(affine, Affine), "coordinates are noised by an affine process"
     t = late_times(len(x0.mask), rng)
     x1 = process.source(x0, rng)
     x1 = process.project(x1.replace(pos=normal(x0["pos"], rng)))
-    if couple is not None:
-        x1 = couple(x0, x1)
-    x_t = process.noise(x0, x1, t, rng)
+    x_t = process.noise(x0, couple(x0, x1), t, rng)
     logsnr = affine.logsnr(t)
     scaled = x_t.replace(pos=x_t["pos"] / affine.scale(t)[:, None, None])
     previous = nothing(x_t)

@@ -5,7 +5,7 @@ Multiple bonds are parallel sticks; each half of a stick has the colour of its a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,9 @@ from scigen.io.atomic import atomic_file
 
 __all__ = ["ball_and_stick", "grid_image", "write_grid"]
 
-COLOURS = {1: (0.93, 0.93, 0.93), 6: (0.35, 0.35, 0.37), 7: (0.19, 0.35, 0.92), 8: (0.90, 0.16, 0.16), 9: (0.40, 0.80, 0.25)}
+COLOURS = {
+    1: (0.93, 0.93, 0.93), 6: (0.35, 0.35, 0.37), 7: (0.19, 0.35, 0.92), 8: (0.90, 0.16, 0.16), 9: (0.40, 0.80, 0.25),
+}  # fmt: skip
 RADII = {1: 0.26, 6: 0.40, 7: 0.39, 8: 0.38, 9: 0.36}  # Å, for looks
 STICK = 0.11  # Å
 OFFSETS = {1: (0.0,), 2: (-0.14, 0.14), 3: (-0.22, 0.0, 0.22)}  # Å, sticks of a bond of that order
@@ -26,7 +28,7 @@ SMOOTH = 2  # supersampling
 
 
 def ball_and_stick(molecule: Molecule, pixels: int = 240) -> np.ndarray:
-    """RGB picture `[pixels, pixels, 3]` uint8, seen along the thinnest principal axis; larger molecules are shrunk to fit."""
+    """RGB picture `[pixels, pixels, 3]` uint8 along the thinnest principal axis; larger molecules are shrunk to fit."""
     size = pixels * SMOOTH
     pos = _principal_view(molecule.pos.astype(np.float64))
     half = max(SPAN / 2, float(np.abs(pos[:, :2]).max(initial=0)) + 0.6)
@@ -69,7 +71,7 @@ def _principal_view(pos: np.ndarray) -> np.ndarray:
     return centred @ axes.T
 
 
-def _sticks(molecule: Molecule, pos: np.ndarray):
+def _sticks(molecule: Molecule, pos: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, int, int]]:
     for i, j, order in molecule.bond.tolist():
         along = pos[j] - pos[i]
         side = np.cross(along, [0.0, 0.0, 1.0])
@@ -96,7 +98,9 @@ class Canvas:
         y = self.half - (np.arange(top, bottom) + 0.5) / scale
         return (slice(top, bottom), slice(left, right)), x[None, :], y[:, None]
 
-    def paint(self, window: tuple[slice, slice], hit: np.ndarray, z: np.ndarray, normal: np.ndarray, rgb: tuple) -> None:
+    def paint(
+        self, window: tuple[slice, slice], hit: np.ndarray, z: np.ndarray, normal: np.ndarray, rgb: tuple[float, ...]
+    ) -> None:
         """Lit surface where it is hit and nearer than what is there; `normal [h, w, 3]`."""
         visible = hit & (z > self.depth[window])
         diffuse = np.maximum(normal[visible] @ LIGHT, 0)[:, None]

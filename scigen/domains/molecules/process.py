@@ -8,6 +8,7 @@ from scigen.domains.molecules.codec import BOND_ORDERS, TOKENS, project
 from scigen.process.affine import Affine
 from scigen.process.categorical import keep_of, uniform_tokens
 from scigen.process.product import Product
+from scigen.process.protocol import FieldProcess
 from scigen.state import State
 
 __all__ = ["blank", "molecule_process"]
@@ -16,7 +17,11 @@ __all__ = ["blank", "molecule_process"]
 def molecule_process(affine: Affine) -> Product:
     """`pos` by `affine`; `atom` and `bond` by uniform redraws whose keep-rate follows the same log-SNR."""
     keep = keep_of(affine)
-    parts = {"pos": affine, "atom": uniform_tokens(len(TOKENS), keep), "bond": uniform_tokens(BOND_ORDERS, keep)}
+    parts: dict[str, FieldProcess] = {
+        "pos": affine,
+        "atom": uniform_tokens(len(TOKENS), keep),
+        "bond": uniform_tokens(BOND_ORDERS, keep),
+    }
     return Product(parts, project)
 
 

@@ -24,9 +24,9 @@ from scigen.errors import InputError
 __all__ = ["build_qm9", "edm_split"]
 
 COLUMNS = (
-    "RotA_GHz", "RotB_GHz", "RotC_GHz", "Dipole_debye", "Polarizability_bohr3", "HOMO_au", "LUMO_au", "HOMO_LUMO_gap_au",
-    "R2_bohr2", "ZPVE_au", "InternalEnergy_0K_au", "InternalEnergy_298K_au", "Enthalphy_298K_au", "GibbsFreeEnergy_298K_au",
-    "Heatcapacity_Cv_cal_mol_K",
+    "RotA_GHz", "RotB_GHz", "RotC_GHz", "Dipole_debye", "Polarizability_bohr3", "HOMO_au", "LUMO_au",
+    "HOMO_LUMO_gap_au", "R2_bohr2", "ZPVE_au", "InternalEnergy_0K_au", "InternalEnergy_298K_au",
+    "Enthalphy_298K_au", "GibbsFreeEnergy_298K_au", "Heatcapacity_Cv_cal_mol_K",
 )  # fmt: skip
 NUMBER = {"H": 1, "C": 6, "N": 7, "O": 8, "F": 9}
 N_TRAIN, N_VALID = 100_000, 17_748

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from scigen.coupling import Coupling, independent
 from scigen.domains.molecules.batches import Batches
-from scigen.domains.molecules.loss import Coupling, LossConfig, molecule_loss
+from scigen.domains.molecules.loss import LossConfig, molecule_loss
 from scigen.process.product import Product
 
 __all__ = ["MoleculeTask"]
@@ -24,7 +25,7 @@ class MoleculeTask:
     process: Product
     batches: Batches
     loss_config: LossConfig
-    couple: Coupling | None = None
+    couple: Coupling = independent
     facts: Mapping[str, Any] = field(default_factory=dict)  # what a weights card says of the data
 
     def loss(self, network: Callable[..., Any], step: int, world: Any, rng: torch.Generator) -> Any:
