@@ -6,6 +6,7 @@ Everything here can hang or grow without bound on hostile bond graphs: run it th
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,39 @@ import numpy as np
 if TYPE_CHECKING:
     from rdkit.Chem import Mol
 
-__all__ = ["build", "canonical", "largest_fragment", "pack", "sanitized", "unpack"]
+__all__ = [
+    "AROMATIC", "Graph", "build", "canonical", "graph_of", "largest_fragment", "pack", "sanitized", "unpack",
+    "without_hydrogens",
+]  # fmt: skip
+
+AROMATIC = 4  # bond kind of `Graph`, after single 1, double 2, triple 3; anything else is 0
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Atomic numbers `z [N]`, formal `charge [N]` and `bonds [E, 3]` as (atom, atom, kind) of a molecule."""
+
+    z: np.ndarray
+    charge: np.ndarray
+    bonds: np.ndarray
+
+
+def graph_of(mol: Mol) -> Graph:
+    """The arrays of a molecule, in one pass over its atoms and bonds (each step of RDKit's iterators is dear)."""
+    from rdkit.Chem import BondType
+
+    kinds = {BondType.SINGLE: 1, BondType.DOUBLE: 2, BondType.TRIPLE: 3, BondType.AROMATIC: AROMATIC}
+    atoms = [(atom.GetAtomicNum(), atom.GetFormalCharge()) for atom in mol.GetAtoms()]
+    bonds = [
+        (
+            bond.GetBeginAtomIdx(),
+            bond.GetEndAtomIdx(),
+            AROMATIC if bond.GetIsAromatic() else kinds.get(bond.GetBondType(), 0),
+        )
+        for bond in mol.GetBonds()
+    ]
+    z, charge = np.array(atoms, np.int64).reshape(-1, 2).T
+    return Graph(z, charge, np.array(bonds, np.int64).reshape(-1, 3))
 
 
 def sanitized(mol: Mol) -> tuple[Mol | None, str]:
@@ -39,15 +72,21 @@ def largest_fragment(mol: Mol) -> tuple[Mol, int]:
     return max(fragments, key=lambda fragment: fragment.GetNumAtoms()), len(fragments)
 
 
-def canonical(mol: Mol, keep_hydrogens: bool = False) -> str:
-    """Canonical SMILES without stereo, isotopes and atom maps; hydrogens are folded into their atoms unless kept.
+def without_hydrogens(mol: Mol) -> Mol:
+    """A sanitised molecule with its hydrogen atoms folded into their neighbours."""
+    from rdkit import Chem
 
-    The identity used for uniqueness and novelty: two conformers, enantiomers or Kekulé forms are one molecule.
+    return Chem.RemoveHs(mol)
+
+
+def canonical(mol: Mol) -> str:
+    """Canonical SMILES of a sanitised molecule without stereo, isotopes and atom maps.
+
+    Of `without_hydrogens(mol)` it is the identity used for uniqueness and novelty: two conformers, enantiomers or
+    Kekulé forms are one molecule.
     """
     from rdkit import Chem
 
-    if not keep_hydrogens:
-        mol = Chem.RemoveHs(mol)
     if any(atom.GetAtomMapNum() for atom in mol.GetAtoms()):
         mol = Chem.Mol(mol)
         for atom in mol.GetAtoms():

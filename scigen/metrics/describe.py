@@ -6,11 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scigen.metrics.chem import build, canonical, largest_fragment, sanitized, unpack
+from scigen.metrics.chem import (
+    AROMATIC,
+    Graph,
+    build,
+    canonical,
+    graph_of,
+    largest_fragment,
+    sanitized,
+    unpack,
+    without_hydrogens,
+)
 from scigen.metrics.druglike import qed, sa_available, sa_score
 from scigen.metrics.edm import edm_orders, edm_stable_atoms
-from scigen.metrics.geometry import angle_bins, bond_bins
-from scigen.metrics.strict import kekule_arrays, strict_stable_atoms
+from scigen.metrics.geometry import angle_bins, bond_bins, central_elements
+from scigen.metrics.strict import kekule_graph, kekule_valence, strict_stable_atoms
 
 if TYPE_CHECKING:
     from rdkit.Chem import Mol
@@ -36,10 +46,11 @@ def describe(mol: Mol) -> dict[str, Any]:
         "valid": clean is not None,
         "reason": reason,
         **_identity(clean),
-        **_strict(mol if has_3d else _with_hydrogens(clean)),
+        **_strict(mol, clean, has_3d),
     }
     if has_3d:
-        row |= _edm(mol) | _geometry(mol if clean is None else clean)
+        graph, pos = graph_of(mol if clean is None else clean), mol.GetConformer().GetPositions()
+        row |= _edm(graph, pos) | _geometry(graph, pos)
     return row
 
 
@@ -58,44 +69,39 @@ def warm() -> None:
 
 
 def _identity(clean: Mol | None) -> dict[str, Any]:
-    from rdkit import Chem
-
     if clean is None:
         return {"fragments": 0, "smiles": None, "qed": None, "sa": None}
     fragment, count = largest_fragment(clean)
-    bare, _ = sanitized(Chem.RemoveHs(fragment, sanitize=False))
-    if bare is None:
-        return {"fragments": count, "smiles": None, "qed": None, "sa": None}
+    bare = without_hydrogens(fragment)
     return {"fragments": count, "smiles": canonical(bare), "qed": qed(bare), "sa": sa_score(bare)}
 
 
-def _with_hydrogens(clean: Mol | None) -> Mol | None:
+def _strict(mol: Mol, clean: Mol | None, has_3d: bool) -> dict[str, Any]:
+    """Rule `strict` on the molecule as written; sanitised first where hydrogens or aromatic bonds must be resolved."""
     from rdkit import Chem
 
-    return None if clean is None else Chem.AddHs(clean)
-
-
-def _strict(mol: Mol | None) -> dict[str, Any]:
-    arrays = None if mol is None else kekule_arrays(mol)
-    if arrays is None or not len(arrays[0]):
-        return {"strict_atoms": 0, "strict_stable": False, "strict_size": 0 if mol is None else mol.GetNumAtoms()}
-    stable = strict_stable_atoms(*arrays)
+    graph = graph_of(mol)
+    kekule: Graph | None = graph
+    if not has_3d or (graph.bonds[:, 2] == AROMATIC).any():
+        kekule = None if clean is None else kekule_graph(clean if has_3d else Chem.AddHs(clean))
+    if kekule is None or not len(kekule.z):
+        return {"strict_atoms": 0, "strict_stable": False, "strict_size": mol.GetNumAtoms()}
+    stable = strict_stable_atoms(kekule.z, kekule.charge, kekule_valence(kekule))
     return {"strict_atoms": int(stable.sum()), "strict_stable": bool(stable.all()), "strict_size": len(stable)}
 
 
-def _edm(mol: Mol) -> dict[str, Any]:
-    z = np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()], np.int64)
-    orders = edm_orders(z, mol.GetConformer().GetPositions())
-    stable = edm_stable_atoms(z, orders)
-    row = {"edm_atoms": int(stable.sum()), "edm_stable": bool(len(z)) and bool(stable.all())}
-    clean, _ = sanitized(build(z, orders))
-    if clean is not None:
-        fragment, count = largest_fragment(clean)
-        # Hydrogens stay in this SMILES: the protocol tells an under-valent atom from a saturated one by them.
-        return row | {"edm_valid": True, "edm_fragments": count, "edm_smiles": canonical(fragment, keep_hydrogens=True)}
-    return row | {"edm_valid": False, "edm_fragments": 0, "edm_smiles": None}
+def _edm(graph: Graph, pos: np.ndarray) -> dict[str, Any]:
+    orders = edm_orders(graph.z, pos)
+    stable = edm_stable_atoms(graph.z, orders)
+    row = {"edm_atoms": int(stable.sum()), "edm_stable": bool(len(stable)) and bool(stable.all())}
+    clean, _ = sanitized(build(graph.z, orders))
+    if clean is None:
+        return row | {"edm_valid": False, "edm_fragments": 0, "edm_smiles": None}
+    fragment, count = largest_fragment(clean)
+    # Hydrogens stay in this SMILES: the protocol tells an under-valent atom from a saturated one by them.
+    return row | {"edm_valid": True, "edm_fragments": count, "edm_smiles": canonical(fragment)}
 
 
-def _geometry(mol: Mol) -> dict[str, Any]:
-    centres = [atom.GetAtomicNum() for atom in mol.GetAtoms() if atom.GetDegree() >= 2]
-    return {"bonds": bond_bins(mol).tolist(), "angles": angle_bins(mol).tolist(), "centres": centres}
+def _geometry(graph: Graph, pos: np.ndarray) -> dict[str, Any]:
+    bonds, angles, centres = bond_bins(graph, pos), angle_bins(graph, pos), central_elements(graph)
+    return {"bonds": bonds.tolist(), "angles": angles.tolist(), "centres": centres.tolist()}

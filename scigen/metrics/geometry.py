@@ -10,18 +10,16 @@ aromaticity as RDKit sees it.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scigen.errors import InputError
+from scigen.metrics.chem import Graph
 
-if TYPE_CHECKING:
-    from rdkit.Chem import Mol
-
-__all__ = ["ANGLE", "BOND", "Layout", "angle_bins", "bond_bins", "histogram", "wasserstein"]
+__all__ = ["ANGLE", "BOND", "Layout", "angle_bins", "bond_bins", "central_elements", "histogram", "wasserstein"]
 
 
 @dataclass(frozen=True)
@@ -41,31 +39,30 @@ BOND = Layout(classes=4, bins=1001, width=0.01)  # single, double, triple, aroma
 ANGLE = Layout(classes=120, bins=1801, width=0.1)  # central atomic number; 0 to 180 degrees
 
 
-def bond_bins(mol: Mol) -> np.ndarray:
-    """Bin codes `[E]` under `BOND` of the molecule's bonds; bonds of other types are left out."""
-    from rdkit import Chem
-
-    kinds = {k: i for i, k in enumerate(("SINGLE", "DOUBLE", "TRIPLE", "AROMATIC"))}
-    kinds = {getattr(Chem.BondType, name): i for name, i in kinds.items()}
-    rows = [(b.GetBeginAtomIdx(), b.GetEndAtomIdx(), kinds.get(b.GetBondType(), -1)) for b in mol.GetBonds()]
-    i, j, kind = np.array([row for row in rows if row[2] >= 0], np.int64).reshape(-1, 3).T
-    pos = mol.GetConformer().GetPositions()
-    return BOND.codes(kind, np.linalg.norm(pos[i] - pos[j], axis=1))
+def bond_bins(graph: Graph, pos: np.ndarray) -> np.ndarray:
+    """Bin codes `[E]` under `BOND` of the bonds of a graph at `pos [N, 3]` in Å; bonds of other kinds are left out."""
+    first, second, kind = graph.bonds[graph.bonds[:, 2] > 0].T
+    return BOND.codes(kind - 1, np.linalg.norm(pos[first] - pos[second], axis=1))
 
 
-def angle_bins(mol: Mol) -> np.ndarray:
-    """Bin codes `[A]` under `ANGLE` of every pair of bonds that share an atom."""
-    rows = [
-        (atom.GetAtomicNum(), atom.GetIdx(), first.GetIdx(), second.GetIdx())
-        for atom in mol.GetAtoms()
-        for first, second in combinations(atom.GetNeighbors(), 2)
-    ]
-    z, centre, first, second = np.array(rows, np.int64).reshape(-1, 4).T
-    pos = mol.GetConformer().GetPositions()
+def angle_bins(graph: Graph, pos: np.ndarray) -> np.ndarray:
+    """Bin codes `[A]` under `ANGLE` of every pair of bonds that share an atom, at `pos [N, 3]` in Å."""
+    near: dict[int, list[int]] = defaultdict(list)
+    for i, j, _ in graph.bonds.tolist():
+        near[i].append(j)
+        near[j].append(i)
+    rows = [(centre, *ends) for centre, others in near.items() for ends in combinations(others, 2)]
+    centre, first, second = np.array(rows, np.int64).reshape(-1, 3).T
     a, b = pos[first] - pos[centre], pos[second] - pos[centre]
     # atan2 of |a x b| and a.b is exact near 0 and 180 degrees, where arccos loses half the digits.
     angle = np.degrees(np.arctan2(np.linalg.norm(np.cross(a, b), axis=1), (a * b).sum(1)))
-    return ANGLE.codes(np.minimum(z, ANGLE.classes - 1), angle)
+    return ANGLE.codes(np.minimum(graph.z[centre], ANGLE.classes - 1), angle)
+
+
+def central_elements(graph: Graph) -> np.ndarray:
+    """Atomic numbers of the atoms with two neighbours or more."""
+    degree = np.bincount(graph.bonds[:, :2].ravel(), minlength=len(graph.z))
+    return np.minimum(graph.z[degree >= 2], ANGLE.classes - 1)
 
 
 def histogram(codes: np.ndarray, layout: Layout) -> np.ndarray:

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scigen.metrics.chem import AROMATIC, Graph, graph_of
+
 if TYPE_CHECKING:
     from rdkit.Chem import Mol
 
-__all__ = ["STRICT_VERSION", "VALENCES", "kekule_arrays", "strict_stable_atoms"]
+__all__ = ["STRICT_VERSION", "VALENCES", "kekule_graph", "kekule_valence", "strict_stable_atoms"]
 
 STRICT_VERSION = 1  # raise it with any change to the table: scores are comparable within one version only
 
@@ -46,31 +48,33 @@ def strict_stable_atoms(z: np.ndarray, charge: np.ndarray, valence: np.ndarray) 
     return np.array([v in VALENCES.get(a, {}).get(q, ()) for a, q, v in triples], dtype=bool)
 
 
-def kekule_arrays(mol: Mol) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Atomic numbers, formal charges and summed bond orders `[N]` of a molecule; None when it has no Kekulé structure.
+def kekule_valence(graph: Graph) -> np.ndarray:
+    """Summed bond orders `[N]` of a Kekulé graph; -1, which no valence equals, at an aromatic, dative or other bond.
 
-    Only bonds to explicit atoms count: hydrogens must be atoms. A dative, zero-order or other bond makes its atoms'
-    sums -1, which no valence equals.
+    Only bonds to explicit atoms count: hydrogens must be atoms.
+    """
+    first, second, order = graph.bonds.T
+    valence = np.zeros(len(graph.z), np.int64)
+    np.add.at(valence, first, order)
+    np.add.at(valence, second, order)
+    odd = (order < 1) | (order > 3)
+    valence[np.r_[first[odd], second[odd]]] = -1
+    return valence
+
+
+def kekule_graph(mol: Mol) -> Graph | None:
+    """The graph of a molecule with aromatic bonds replaced by a Kekulé structure; None when there is none.
+
+    Give sanitised molecules: on a dense aromatic graph that breaks chemistry, RDKit's search may take minutes.
     """
     from rdkit import Chem
 
-    if any(bond.GetIsAromatic() for bond in mol.GetBonds()):
-        mol = Chem.Mol(mol)
-        try:
-            Chem.Kekulize(mol, clearAromaticFlags=True)
-        except Chem.MolSanitizeException:
-            return None
-    orders = {Chem.BondType.SINGLE: 1, Chem.BondType.DOUBLE: 2, Chem.BondType.TRIPLE: 3}
-    valence = np.zeros(mol.GetNumAtoms(), np.int64)
-    odd = []
-    for bond in mol.GetBonds():
-        ends = [bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()]
-        order = orders.get(bond.GetBondType())
-        if order is None:
-            odd += ends
-        else:
-            valence[ends] += order
-    valence[odd] = -1
-    z = np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()], np.int64)
-    charge = np.array([atom.GetFormalCharge() for atom in mol.GetAtoms()], np.int64)
-    return z, charge, valence
+    graph = graph_of(mol)
+    if not (graph.bonds[:, 2] == AROMATIC).any():
+        return graph
+    mol = Chem.Mol(mol)
+    try:
+        Chem.Kekulize(mol, clearAromaticFlags=True)
+    except Chem.MolSanitizeException:
+        return None
+    return graph_of(mol)

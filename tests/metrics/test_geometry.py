@@ -7,7 +7,8 @@ from rdkit.Geometry import Point3D
 from scipy.stats import wasserstein_distance
 
 from scigen.errors import InputError
-from scigen.metrics.geometry import ANGLE, BOND, angle_bins, bond_bins, histogram, wasserstein
+from scigen.metrics.chem import Graph, graph_of
+from scigen.metrics.geometry import ANGLE, BOND, angle_bins, bond_bins, central_elements, histogram, wasserstein
 
 
 def water(bond: float = 0.96, angle: float = 104.5) -> Chem.Mol:
@@ -24,18 +25,29 @@ def water(bond: float = 0.96, angle: float = 104.5) -> Chem.Mol:
     return mol.GetMol()
 
 
+def bins(mol: Chem.Mol) -> tuple[list[int], list[int]]:
+    graph, pos = graph_of(mol), mol.GetConformer().GetPositions()
+    return bond_bins(graph, pos).tolist(), angle_bins(graph, pos).tolist()
+
+
 def test_bins_of_water():
-    assert bond_bins(water()).tolist() == [96, 96]
-    assert angle_bins(water()).tolist() == [8 * ANGLE.bins + 1045]
+    assert bins(water()) == ([96, 96], [8 * ANGLE.bins + 1045])
+    assert central_elements(graph_of(water())).tolist() == [8]
+
+
+def test_a_lone_atom_has_no_bins():
+    lone = Graph(np.array([18]), np.array([0]), np.zeros((0, 3), int))
+    assert not len(bond_bins(lone, np.zeros((1, 3)))) and not len(angle_bins(lone, np.zeros((1, 3))))
+    assert not len(central_elements(lone))
 
 
 @pytest.mark.parametrize("angle", [0.05, 1.0, 90.0, 179.9])
 def test_small_and_straight_angles_are_exact(angle):
-    assert angle_bins(water(angle=angle))[0] - 8 * ANGLE.bins == round(angle / ANGLE.width)
+    assert bins(water(angle=angle))[1][0] - 8 * ANGLE.bins == round(angle / ANGLE.width)
 
 
 def test_lengths_beyond_the_range_are_kept_in_the_last_bin():
-    assert bond_bins(water(bond=50.0)).tolist() == [BOND.bins - 1] * 2
+    assert bins(water(bond=50.0))[0] == [BOND.bins - 1] * 2
 
 
 def test_a_shift_moves_w1_by_itself():

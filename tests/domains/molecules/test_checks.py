@@ -51,9 +51,8 @@ def test_counts_by_hand(scores):
     assert (scores["uniqueness"].n, scores["vu"].n) == (4, 5)
 
 
-def test_the_bad_molecule_is_good_by_distances(scores, checks):
+def test_the_bad_molecule_is_good_by_distances(checks):
     assert not checks[3]["valid"] and "valence" in checks[3]["reason"] and checks[3]["edm_valid"]
-    assert scores["edm_validity"].value == 1
 
 
 def test_rows_are_ordered_named_and_serialisable(scores):
