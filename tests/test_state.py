@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from scigen.state import State, as_time, center, expand, mirror, normal, pair_mask, uniform
+from scigen.state import State, Streams, as_time, center, expand, mirror, normal, pair_mask, uniform
 
 MASK = torch.tensor([[True, True, True, False], [True, False, False, False]])
 
@@ -56,6 +56,23 @@ def test_a_row_depends_on_its_generator_alone(law):
     assert torch.equal(law(torch.zeros(2, 4, 2), rngs([9, 7])), whole[[2, 0]])
     with pytest.raises(ValueError, match="2 generators for a batch of 3"):
         law(torch.zeros(3, 4, 2), rngs([1, 2]))
+
+
+def test_a_row_does_not_depend_on_its_padding():
+    """`Streams` draw each sample at its own size: nodes and pairs alike, zeros beyond."""
+
+    def streams(sizes):
+        return Streams([torch.Generator().manual_seed(s) for s in (7, 8)], sizes)
+
+    narrow, wide = normal(torch.zeros(2, 4, 3), streams([4, 2])), normal(torch.zeros(2, 9, 3), streams([4, 2]))
+    assert torch.equal(narrow, wide[:, :4]) and not wide[0, 4:].any() and not wide[1, 2:].any()
+    assert wide[1, :2].all()
+    for n in (4, 9):
+        pairs = uniform(torch.Size([2, n, n]), torch.device("cpu"), streams([4, 2]))
+        alone = uniform(torch.Size([1, 2, 2]), torch.device("cpu"), [torch.Generator().manual_seed(8)])
+        assert torch.equal(pairs[1, :2, :2], alone[0]) and not pairs[1, 2:].any() and not pairs[1, :, 2:].any()
+    with pytest.raises(ValueError, match="2 generators for a batch of 3"):
+        normal(torch.zeros(3, 4, 2), streams([4, 2]))
 
 
 def test_draws_leave_the_global_state_alone(rng):
