@@ -20,6 +20,8 @@ def radial_basis(distance: Tensor, count: int, limit: float) -> Tensor:
 class LogSnrEmbedding(nn.Module):
     """Sines and cosines of log-SNR through a two-layer perceptron, `[B] -> [B, width]`."""
 
+    omega: Tensor
+
     def __init__(self, width: int, frequencies: int = 32) -> None:
         super().__init__()
         # Periods from 60 (the whole range of log-SNR seen in training) down to 1.
