@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from scigen.run.session import Finished
 
 __all__ = ["check", "train"]
 
@@ -16,21 +19,37 @@ Override = Annotated[list[str] | None, typer.Option("-s", "--set", help="Change 
 def train(
     config: ConfigName,
     override: Override = None,
-    minutes: Annotated[float | None, typer.Option(help="Budget in minutes; the learning rate falls to zero at its end.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder of checkpoints, log and curve.")] = Path("runs/train"),
+    minutes: Annotated[
+        float | None, typer.Option(help="Budget in minutes; the learning rate falls to zero at its end.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of checkpoints, weights, log and curve.")] = Path("runs/train"),
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out exactly.")] = False,
-    start: Annotated[str | None, typer.Option("--from", help="Start from weights: a name or a .safetensors file.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Start from weights: a name or a .safetensors file.")
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Packed molecule set instead of the preset's.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")] = False,
 ) -> None:
-    """Train a network. Start it under torchrun to use several workers or GPUs."""
+    """Train a network. Start it under torchrun to use several workers or GPUs.
+
+    Ctrl-C or SIGTERM finishes the step, saves and leaves; the same line with --resume goes on from there. Weights to
+    sample from are in --out at every checkpoint.
+    """
+    from scigen.cli.live import training_bar
+    from scigen.run.begin import Plan
     from scigen.run.config import load_config
     from scigen.run.session import run_training
 
     if minutes is not None:
         override = [*(override or []), f"train.minutes={minutes}"]
-    run_training(load_config(config, override), out, resume, start, data, device, quiet)
+    plan = Plan(load_config(config, override), out, resume, start, data, device)
+    with training_bar(quiet) as report:
+        finished = run_training(plan, report, lambda sentence: typer.echo(f"scigen: {sentence}", err=True))
+    if finished.lead and not quiet:
+        typer.echo(_summary(finished, plan.config.domain))
+    if finished.signal:
+        raise typer.Exit(128 + finished.signal)
 
 
 def check(config: ConfigName, override: Override = None) -> None:
@@ -40,3 +59,11 @@ def check(config: ConfigName, override: Override = None) -> None:
     from scigen.run.config import load_config
 
     typer.echo(yaml.safe_dump(load_config(config, override).model_dump(mode="json"), sort_keys=False), nl=False)
+
+
+def _summary(finished: Finished, domain: str) -> str:
+    ended = "stopped by a signal, continue with --resume" if finished.signal else "budget spent"
+    return (
+        f"{finished.steps:,} steps, {finished.samples:,} samples in {finished.seconds / 60:.1f} min ({ended});"
+        f" sample with: scigen sample {domain} --weights {finished.weights}"
+    )

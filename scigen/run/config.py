@@ -35,6 +35,12 @@ class NetworkConfig(_Strict):
     layers: int = Field(8, ge=1)
     tensors: int = Field(8, ge=0)  # degree-2 tensors per atom, e3nn only
 
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> NetworkConfig:
+        if self.kind == "transformer" and self.width % self.heads:
+            raise ValueError(f"`width` must be a multiple of `heads`, got {self.width} and {self.heads}")
+        return self
+
 
 class LossConfig(_Strict):
     """Weights of the loss terms (see `domains.molecules.loss.LossConfig`)."""

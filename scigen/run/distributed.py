@@ -9,6 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from scigen.errors import UsageError
+
 __all__ = ["World", "average_gradients", "join", "leave"]
 
 
@@ -30,14 +32,16 @@ def join(device: str = "auto") -> World:
     """Join the process group that the environment names; nccl on CUDA, gloo elsewhere.
 
     On CPU each of several workers gets one thread: two threads in one process lose to two processes.
+    Raises `UsageError` for a device that is not there.
     """
     rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    cuda = torch.cuda.is_available() if device == "auto" else device.startswith("cuda")
-    chosen = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if cuda else "cpu")
+    chosen = _device(device, size)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
     if size > 1:
-        if not cuda:
+        if chosen.type == "cpu":
             torch.set_num_threads(1)
-        dist.init_process_group("nccl" if cuda else "gloo")
+        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     return World(rank, size, chosen)
 
 
@@ -50,7 +54,7 @@ def leave() -> None:
 def average_gradients(model: nn.Module, extra: Tensor) -> Tensor:
     """Replace gradients by their mean over workers in one collective; returns the mean of `extra` (1-D) as well.
 
-    `extra` carries what all workers must agree on (losses, progress), so that they never drift apart.
+    `extra` carries what all workers must agree on (losses, time, stop), so that they never drift apart.
     """
     if not dist.is_initialized():
         return extra
@@ -63,3 +67,19 @@ def average_gradients(model: nn.Module, extra: Tensor) -> Tensor:
         g.copy_(flat[start : start + g.numel()].view_as(g))
         start += g.numel()
     return flat[start:]
+
+
+def _device(name: str, workers: int) -> torch.device:
+    cuda = torch.cuda.is_available()
+    if name == "cpu" or (name == "auto" and not cuda):
+        return torch.device("cpu")
+    kind, _, number = name.partition(":")
+    if name != "auto" and (kind != "cuda" or not (number or "0").isdigit()):
+        raise UsageError(f"--device {name}: choose auto, cpu or cuda.")
+    if not cuda:
+        raise UsageError(f"--device {name}: this PyTorch sees no GPU; use --device cpu.")
+    # Under torchrun every worker of a machine has its own; alone, the one that was asked for.
+    index = int(os.environ.get("LOCAL_RANK", 0)) if workers > 1 else int(number or 0)
+    if index >= torch.cuda.device_count():
+        raise UsageError(f"--device {name}: there is no GPU {index}; start at most one worker per GPU.")
+    return torch.device("cuda", index)

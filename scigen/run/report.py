@@ -23,14 +23,17 @@ from scigen import __version__
 from scigen.errors import InputError
 from scigen.io.atomic import make_folder, refused, write_text
 
-__all__ = ["append_error", "locked_folder", "plain", "sha256", "versions", "write_json", "write_run", "write_scores"]
+__all__ = [
+    "append_error", "held_folder", "locked_folder", "plain", "sha256", "versions", "write_json", "write_run",
+    "write_scores",
+]  # fmt: skip
 
 _PACKAGES = ("torch", "numpy", "scipy", "rdkit", "torch-geometric", "e3nn", "safetensors")
 
 
 @contextmanager
-def locked_folder(path: str | Path) -> Iterator[Path]:
-    """Create the folder `path`, hold it for this run and start an empty `errors.jsonl`.
+def held_folder(path: str | Path) -> Iterator[Path]:
+    """Create the folder `path` and hold it for this run.
 
     The lock dies with the process, so a crash leaves nothing to clean. Raises InputError while another run holds the
     folder, ResourceError when it cannot be written.
@@ -43,6 +46,13 @@ def locked_folder(path: str | Path) -> Iterator[Path]:
     with handle:
         if not _lock(handle.fileno()):
             raise InputError(f"another run is writing to `{folder}`; choose another `--out` or wait for it.")
+        yield folder
+
+
+@contextmanager
+def locked_folder(path: str | Path) -> Iterator[Path]:
+    """`held_folder` with an empty `errors.jsonl` to begin with."""
+    with held_folder(path) as folder:
         write_text(folder / "errors.jsonl", "")
         yield folder
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from scigen.domains.molecules.codec import encode
 from scigen.domains.molecules.data import MoleculeSet
+from scigen.errors import InputError
 from scigen.state import State
 
 __all__ = ["Batches"]
@@ -45,7 +46,9 @@ class Batches:
         """The batch of one rank at one step."""
         per_epoch = len(self.sizes) // (self.batch * world)
         if per_epoch == 0:
-            raise ValueError(f"{len(self.sizes)} molecules do not fill one batch of {self.batch * world}.")
+            raise InputError(
+                f"{len(self.sizes)} molecules do not fill one batch of {self.batch * world}; lower `train.batch`."
+            )
         epoch, position = divmod(step, per_epoch)
         if epoch not in self.shuffled:
             self.shuffled.clear()
