@@ -30,8 +30,9 @@ def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, Tensor], coun
     """
     path = folder / f"step-{step:08d}.safetensors"
     contiguous = {name: x.detach().cpu().contiguous() for name, x in tensors.items()}
-    text = json.dumps(dict(counters))
-    write_bytes(path, save(contiguous, {"scigen": text, "sha256": _digest(contiguous, text)}))
+    # One key: safetensors writes several in random order, and the same run must give the same file.
+    sealed = {"counters": dict(counters), "sha256": _digest(contiguous, counters)}
+    write_bytes(path, save(contiguous, {"scigen": json.dumps(sealed)}))
     others = [file for file in found(folder) if file != path]
     older = [file for file in others if file < path]
     # One with a later step could not be read when this run resumed before it, or it would have started there.
@@ -83,13 +84,14 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        counters = json.loads(header.get("scigen", "null"))
+        sealed = json.loads(header.get("scigen", "null"))
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise InputError(f"'{path}' is not a readable checkpoint ({' '.join(str(error).split())}).") from None
-    if not isinstance(counters, dict):
+    if isinstance(sealed, dict) and "step" in sealed:  # an early checkpoint: counters alone, no digest
+        return tensors, sealed
+    if not isinstance(sealed, dict) or not isinstance(counters := sealed.get("counters"), dict):
         raise InputError(f"'{path}' holds tensors but no training counters; it is not a checkpoint of `scigen train`.")
-    # Early checkpoints have counters alone; a header with anything else has been damaged.
-    if set(header) != {"scigen"} and header.get("sha256") != _digest(tensors, header["scigen"]):
+    if sealed.get("sha256") != _digest(tensors, counters):
         raise InputError(f"'{path}' is damaged: its content does not match its digest.")
     return tensors, counters
 
@@ -110,9 +112,9 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Ten
     optimizer.load_state_dict({**tree, "state": state})
 
 
-def _digest(tensors: Mapping[str, Tensor], counters: str) -> str:
+def _digest(tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> str:
     """SHA-256 over counters, names, types, shapes and bytes: what a bit flip can change without breaking the format."""
-    digest = hashlib.sha256(counters.encode())
+    digest = hashlib.sha256(json.dumps(dict(counters), sort_keys=True).encode())
     for name in sorted(tensors):
         x = tensors[name]
         digest.update(f"{name} {x.dtype} {tuple(x.shape)}".encode())

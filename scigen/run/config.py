@@ -13,7 +13,8 @@ from scigen.errors import UsageError
 
 __all__ = ["Config", "load_config", "presets"]
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 100_000
+MAX_BRACKETS = 1000  # PyYAML takes time quadratic in open brackets
 
 
 Momentum = Annotated[float, Field(ge=0, lt=1)]
@@ -132,6 +133,8 @@ def _text(path: Path) -> str:
 
 def _parse(text: str, where: str) -> Any:
     """YAML without aliases: no config needs them, and a few nested ones grow without bound when printed."""
+    if text.count("[") + text.count("{") > MAX_BRACKETS:
+        raise UsageError(f"{where} has more than {MAX_BRACKETS} brackets; no config needs them.")
     try:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
             raise UsageError(f"{where} uses YAML aliases (`*name`); write the values out.")
