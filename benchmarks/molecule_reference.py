@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from scigen.metrics.strict import STRICT_VERSION
 ASSETS = Path(ref.__file__).parent / "assets"
 SIZES = {100: 20, 1000: 8, 10_000: 3}  # draws of training molecules per size, for scores that depend on n
 FCD_SIZES = (1000, 2000, 5000, 10_000)
+BASELINE, NOISE = 2000, 0.1  # molecules of the baseline, and its noise on every coordinate in Å
 
 
 def checks_of(data: MoleculeSet, rows: np.ndarray) -> list[dict]:
@@ -67,10 +69,23 @@ def by_size(train: list[dict]) -> dict[str, dict[str, float]]:
     return out
 
 
+def jittered(data: MoleculeSet, rows: np.ndarray) -> dict[str, float]:
+    """Scores that see coordinates, of real molecules with Gaussian noise: what a model must beat."""
+    rng = np.random.default_rng(1)
+    mols = []
+    for k in rng.choice(rows, BASELINE, replace=False):
+        molecule = data[k]
+        mols.append(to_rdkit(replace(molecule, pos=molecule.pos + rng.normal(0, NOISE, molecule.pos.shape))))
+    scores = score_molecules(mols, extras=("posebusters", "mmff"))
+    coordinates = ("edm_", "bond_", "angle_", "posebusters", "mmff_")
+    return {s.name: s.value for s in scores if s.name.startswith(coordinates) and s.value is not None}
+
+
 def main() -> None:
     """Build, measure, write."""
     started = time.perf_counter()
     ASSETS.mkdir(exist_ok=True)
+    (ASSETS / "qm9_data_row.json").write_text('{"scores": {}, "baseline": {}}')  # nothing to compare with yet
     data = load_qm9()
     test_rows = data.where("test")
     test, train = checks_of(data, test_rows), checks_of(data, data.where("train"))
@@ -79,14 +94,16 @@ def main() -> None:
     scores = score_molecules(mols, test, ("posebusters", "mmff", "gfn2"), ref.qm9_reference())
     row = {
         "data": f"QM9 test split, {len(test)} molecules; slow scores on {LIMIT} (gfn2 {GFN2_LIMIT}) drawn at random",
+        "baseline_data": f"{BASELINE} test molecules with Gaussian noise of {NOISE} Å on every coordinate",
         "by_size": "bond_w1, angle_w1 and fcd: training molecules against the test split, by number of molecules",
         "dataset": data.content_hash(),
         "strict_version": STRICT_VERSION,
         "versions": {name: version(name) for name in ("rdkit", "posebusters", "fcd_torch", "tblite")},
         "scores": {s.name: s.value for s in scores if s.value is not None} | by_size(train),
+        "baseline": jittered(data, test_rows),
         "intervals": {s.name: s.interval for s in scores if s.interval},
     }
-    (ASSETS / "qm9_data_row.json").write_text(json.dumps(row, indent=1) + "\n")
+    (ASSETS / "qm9_data_row.json").write_text(json.dumps(row, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(json.dumps(row["scores"], indent=1), f"\n{time.perf_counter() - started:.0f} s")
 
 

@@ -70,13 +70,13 @@ def write(outcome: Outcome, loaded: Loaded, folder: Path | None, junit_file: Pat
 
 def show(outcome: Outcome, loaded: Loaded, as_json: bool, quiet: bool) -> None:
     """The JSON document or the table on stdout; verdicts and unreadable records on stderr."""
-    from scigen.cli.table import report_console, score_table
+    from scigen.cli.table import print_scores
 
     if as_json:
         typer.echo(json.dumps(document(outcome, loaded), indent=2))
     elif not quiet:
         title = f"{len(loaded.mols):,} molecules, against {outcome.reference}"
-        report_console().print(score_table(outcome.scores, title=title))
+        print_scores(outcome.scores, title)
     for verdict in outcome.verdicts:
         if not (verdict.passed and quiet):
             typer.echo(f"{'passed' if verdict.passed else 'MISSED'}: {verdict.message}", err=True)

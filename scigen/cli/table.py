@@ -11,33 +11,53 @@ if TYPE_CHECKING:
 
     from scigen.metrics.score import Score
 
-__all__ = ["format_value", "report_console", "score_table"]
+__all__ = ["format_interval", "format_value", "print_scores", "report_console", "score_table"]
 
 _PIPE_WIDTH = 150  # a file or a pipe has no width of its own, and 80 columns would fold every definition
+_WIDE = 130
 
 
-def score_table(scores: Sequence[Score], data_name: str = "QM9 test", title: str | None = None) -> Table:
-    """One line per score: name, value, 95 % interval, real data under the same definition, n, definition and note."""
+def score_table(scores: Sequence[Score], title: str | None = None, definitions: bool = True) -> Table:
+    """One line per score: value, 95 % interval, the same for real data and for a trivial baseline, n, meaning."""
+    from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", pad_edge=False, header_style="bold")
+    table = Table(title=title and escape(title), title_justify="left", pad_edge=False, box=box.SIMPLE_HEAD)
     table.add_column("score", no_wrap=True)
-    for column in ("value", "95 % interval", data_name, "n"):
+    for column in ("value", "95 % interval", "QM9 test", "+0.1 Å noise", "n"):
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("definition")
+    if definitions:
+        table.add_column("definition")
     for score in scores:
-        interval = "" if score.interval is None else " - ".join(format_value(x, score.unit) for x in score.interval)
-        # Text from outside (a path in a note) must not be read as markup.
-        note = f" ({score.note})".replace("[", r"\[") if score.note else ""
-        table.add_row(
+        note = f" ({escape(score.note)})" if score.note else ""
+        cells = (
             score.name,
             format_value(score.value, score.unit),
-            interval,
+            format_interval(score.interval, score.unit),
             format_value(score.data, score.unit),
+            format_value(score.baseline, score.unit),
             f"{score.n:,}" if score.n else "",
-            f"{score.definition}[dim]{note}[/dim]",
         )
+        table.add_row(*cells, *([f"{score.definition}[dim]{note}[/dim]"] if definitions else []))
     return table
+
+
+def print_scores(scores: Sequence[Score], title: str | None = None) -> None:
+    """The table on stdout; on a narrow terminal the definitions follow it instead of standing beside."""
+    console = report_console()
+    wide = console.width >= _WIDE
+    console.print(score_table(scores, title, definitions=wide))
+    for score in () if wide else scores:
+        console.print(f"{score.name}: {score.definition}{'; ' + score.note if score.note else ''}", markup=False)
+
+
+def format_interval(interval: tuple[float, float] | None, unit: str) -> str:
+    """`96.19 to 98.20 %`, the unit once; empty for no interval."""
+    if interval is None:
+        return ""
+    low, high = interval
+    return f"{100 * low:.2f} to {100 * high:.2f} %" if unit == "share" else f"{low:.4g} to {high:.4g} {unit}".rstrip()
 
 
 def format_value(value: float | None, unit: str) -> str:

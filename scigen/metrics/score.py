@@ -14,7 +14,7 @@ class Score:
 
     `value` is None when the score could not be measured; `note` then says why and how to mend it. `data` is the
     value of held-out real data under the same definition: the row to compare with, since no rule gives real data
-    100 %.
+    100 %. `baseline` is the value of a trivial method, which any model must beat.
     """
 
     name: str
@@ -23,6 +23,7 @@ class Score:
     n: int
     definition: str
     data: float | None = None
+    baseline: float | None = None
     unit: str = ""
     note: str = ""
 

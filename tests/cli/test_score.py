@@ -1,6 +1,7 @@
 """`scigen score molecules`: exit codes, thresholds, and the documents it writes."""
 
 import csv
+import io
 import json
 from xml.etree import ElementTree
 
@@ -8,11 +9,12 @@ import pytest
 import typer
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom
+from rich.console import Console
 from typer.main import get_command
 
 from scigen.cli.guard import guarded
 from scigen.cli.score import score_molecules
-from scigen.cli.table import format_value
+from scigen.cli.table import format_interval, format_value, score_table
 from scigen.cli.thresholds import Threshold, judge, junit, parse_thresholds
 from scigen.errors import UsageError
 from scigen.metrics.score import Score
@@ -181,6 +183,15 @@ def test_junit_has_one_case_per_threshold(tmp_path, good):
 def test_junit_escapes_what_it_quotes():
     verdicts = judge([Threshold("validity", 1.0, True)], [score("validity", None, "<a & b>")])
     assert ElementTree.fromstring(junit(verdicts, "suite"))[0][0][0].get("message").endswith("<a & b>")
+
+
+def test_intervals_name_their_unit_once_and_notes_are_no_markup():
+    assert format_interval((0.961, 0.982), "share") == "96.10 to 98.20 %"
+    assert format_interval((1.5, 2.25), "kcal/mol") == "1.5 to 2.25 kcal/mol" and format_interval(None, "") == ""
+    console = Console(width=200, file=io.StringIO())
+    console.print(score_table([score("validity", None, "[red]x[/red]")], title="[file].sdf"))
+    assert "[red]x[/red]" in console.file.getvalue() and "[file].sdf" in console.file.getvalue()
+    assert len(score_table([], definitions=False).columns) == 6
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from scigen.domains.molecules.extras import (
     fcd_measure,
     posebusters_measure,
 )
-from scigen.domains.molecules.reference import Reference, data_value, qm9_reference
+from scigen.domains.molecules.reference import Reference, baseline_value, data_value, qm9_reference
 from scigen.domains.molecules.scores import Measure, core_measures
 from scigen.errors import InputError, UsageError
 from scigen.metrics.chem import pack
@@ -112,8 +112,9 @@ _RELATIVE = {"novelty", "vun", "edm_novelty", "edm_vun", "bond_w1", "angle_w1", 
 
 
 def _score(name: str, definition: str, unit: str, measure: Measure, reference: Reference) -> Score:
-    data = data_value(name, measure.n) if reference.is_qm9 or name not in _RELATIVE else None
-    return Score(name, measure.value, measure.interval, measure.n, definition, data, unit, measure.note)
+    known = measure.value is not None and (reference.is_qm9 or name not in _RELATIVE)
+    data, baseline = (data_value(name, measure.n), baseline_value(name)) if known else (None, None)
+    return Score(name, measure.value, measure.interval, measure.n, definition, data, baseline, unit, measure.note)
 
 
 def _undescribed(mol: Mol, reason: str) -> dict[str, Any]:

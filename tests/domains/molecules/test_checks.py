@@ -148,6 +148,13 @@ def test_data_row_is_interpolated_in_n():
     assert ref.data_value("absent", 10) is None
 
 
+def test_the_baseline_is_worse_than_the_data_wherever_coordinates_count():
+    better_high = ("edm_atom_stability", "edm_molecule_stability", "edm_vu", "posebusters")
+    assert all(ref.baseline_value(name) < ref.data_value(name, 2000) for name in better_high)
+    assert all(ref.baseline_value(name) > ref.data_value(name, 2000) for name in ("bond_w1", "angle_w1", "mmff_strain"))
+    assert ref.baseline_value("validity") is None
+
+
 def test_published_facts_about_qm9():
     # Test split, 13,083 molecules: the row that everyone's scores are read against.
     published = {
