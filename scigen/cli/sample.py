@@ -50,21 +50,19 @@ def sample_molecules(
     plan_of = _plan(process, solver, steps, eta, sharpness)
 
     from scigen.cli.progress import bars
-    from scigen.io.atomic import make_folder
     from scigen.run import weights as store
+    from scigen.run.report import append_error, locked_folder
     from scigen.run.sample import Request, sample_molecules, write_outcome
 
-    make_folder(out)  # an unwritable folder must not cost a run
     loaded = store.read(weights)
-    request = Request(
-        n, seed, plan_of(loaded.card), atoms, index or None, only == "valid", batch_size, _device(device)
-    )
-    with bars(quiet or as_json) as progress:
-        outcome = sample_molecules(loaded, request, progress)
+    request = Request(n, seed, plan_of(loaded.card), atoms, index or None, only == "valid", batch_size, _device(device))
     config = {"process": process, "solver": solver, "steps": steps, "eta": eta, "sharpness": sharpness, "n": n}
-    write_outcome(outcome, request, loaded, {**config, "n_atoms": n_atoms, "only": only, "index": index}, out)
+    # The folder is held from the start: one that is unwritable or taken must not cost a run.
+    with locked_folder(out) as folder, bars(quiet or as_json) as progress:
+        outcome = sample_molecules(loaded, request, progress, lambda d: append_error(folder, d.index, d.reason or ""))
+        write_outcome(outcome, request, loaded, {**config, "n_atoms": n_atoms, "only": only, "index": index}, folder)
     _show(outcome, request, out, as_json, quiet)
-    if outcome.failed:
+    if outcome.failed or (request.only_valid and len(outcome.mols) < n):
         raise typer.Exit(4)
 
 
@@ -129,5 +127,7 @@ def _show(outcome: Outcome, request: Request, out: Path, as_json: bool, quiet: b
         typer.echo(json.dumps({"out": str(out), "kept": kept, "drawn": drawn, "scores": scores}, indent=2))
     elif not quiet:
         report_console().print(score_table(outcome.scores, title=summary))
+    if request.only_valid and kept < request.n:
+        typer.echo(f"scigen: only {kept} of the {request.n} valid molecules asked for came out of {drawn}.", err=True)
     for failed in outcome.failed[:5]:
         typer.echo(f"sample {failed.index}: {failed.reason}", err=True)

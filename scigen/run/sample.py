@@ -12,10 +12,10 @@ from scigen.domains.molecules.checks import TABLE_COLUMNS, check_molecules, scor
 from scigen.domains.molecules.codec import to_rdkit
 from scigen.domains.molecules.data import Molecule
 from scigen.domains.molecules.sampler import Drawn, Plan, draw_molecules
-from scigen.errors import NumericError, UsageError
+from scigen.errors import InputError, NumericError, UsageError
 from scigen.io.molecules import write_sdf, write_smiles_csv
 from scigen.metrics.score import Score
-from scigen.run.report import append_error, locked_folder, write_run, write_scores
+from scigen.run.report import write_run, write_scores
 from scigen.run.weights import Weights
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Outcome", "Request", "sample_molecules", "write_outcome"]
 
 Progress = Callable[[str, int, int], None]
-MAX_ROUNDS = 50  # redraws before `--only valid` gives up on a model that hardly makes any
+MAX_ROUNDS = 50  # redraws before `only_valid` makes do with what there is
+DRY_ROUNDS = 3  # and with nothing at all
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Molecules kept, in order of sample number, their checks and scores; failures; how many were drawn; seconds."""
+    """Molecules kept, in order of sample number, their checks and scores; failures; how many were drawn; seconds.
+
+    With `only_valid` fewer than asked for are kept when the redraws run out.
+    """
 
     indices: list[int]
     molecules: list[Molecule]
@@ -55,25 +59,20 @@ class Outcome:
     timings: dict[str, float]
 
 
-def sample_molecules(weights: Weights, request: Request, progress: Progress) -> Outcome:
-    """Draw until the request is met and score what was drawn.
+def sample_molecules(
+    weights: Weights, request: Request, progress: Progress, failure: Callable[[Drawn], None] = lambda drawn: None
+) -> Outcome:
+    """Draw until the request is met and score what was drawn; `failure` hears of each sample that is not finite.
 
     With `only_valid`, scores are those of everything drawn, so that selection cannot flatter them.
-    Raises `UsageError` for sizes the network never saw and `NumericError` when no sample is finite.
+    Raises `UsageError` for sizes the network never saw, `InputError` for a card without sizes, and `NumericError` when
+    no sample is finite or, with `only_valid`, none is valid.
     """
+    if (domain := weights.card.get("domain")) != "molecules":
+        raise InputError(f"The weights '{weights.path}' are for {domain}, not for molecules; choose others.")
     sizes = _sizes(weights, request)
     began = time.perf_counter()
-    drawn = {d.index: d for d in _draw(weights, request, sizes, list(request.indices or range(request.n)), progress)}
-    checks = _check(drawn, progress)
-    rounds = 0
-    while request.only_valid and (missing := request.n - _valid(checks)) > 0:
-        rounds += 1
-        if rounds > MAX_ROUNDS or not drawn:
-            raise NumericError(f"Only {_valid(checks)} of {len(drawn)} samples are valid; train further or lower --n.")
-        first = max(drawn) + 1
-        more = {d.index: d for d in _draw(weights, request, sizes, list(range(first, first + missing)), progress)}
-        drawn |= more
-        checks |= _check(more, progress)
+    drawn, checks = _until_met(weights, request, sizes, progress, failure)
     sampled = time.perf_counter()
     finite = _finite(drawn)
     if not finite:
@@ -88,23 +87,20 @@ def sample_molecules(weights: Weights, request: Request, progress: Progress) -> 
     )  # fmt: skip
 
 
-def write_outcome(outcome: Outcome, request: Request, weights: Weights, config: dict[str, Any], out: Path) -> None:
-    """Write SDF, CSV, PNG, `scores.json`, `run.json` and `errors.jsonl` into `out`."""
+def write_outcome(outcome: Outcome, request: Request, weights: Weights, config: dict[str, Any], folder: Path) -> None:
+    """Write SDF, CSV, PNG, `scores.json` and `run.json` into `folder`."""
     from scigen.domains.molecules.picture import write_grid
 
     titles = [f"scigen seed {request.seed} index {k}" for k in outcome.indices]
-    with locked_folder(out) as folder:
-        for d in outcome.failed:
-            append_error(folder, d.index, d.reason or "")
-        pairs = list(zip(outcome.indices, outcome.checks, strict=True))
-        properties = [{"seed": request.seed, "index": k, **_facts(c)} for k, c in pairs]
-        write_sdf(folder / "molecules.sdf", outcome.mols, properties, titles)
-        rows = [{"index": k, **table_row(c)} for k, c in pairs]
-        columns = ["smiles", "index", *(c for c in TABLE_COLUMNS if c != "smiles")]
-        write_smiles_csv(folder / "molecules.csv", rows, columns)
-        write_grid(folder / "molecules.png", outcome.molecules[:24])
-        write_scores(folder, {"scores": [s.to_dict() for s in outcome.scores], "drawn": outcome.drawn})
-        write_run(folder, config, request.seed, weights.path, outcome.timings)
+    pairs = list(zip(outcome.indices, outcome.checks, strict=True))
+    properties = [{"seed": request.seed, "index": k, **_facts(c)} for k, c in pairs]
+    write_sdf(folder / "molecules.sdf", outcome.mols, properties, titles)
+    rows = [{"index": k, **table_row(c)} for k, c in pairs]
+    columns = ["smiles", "index", *(c for c in TABLE_COLUMNS if c != "smiles")]
+    write_smiles_csv(folder / "molecules.csv", rows, columns)
+    write_grid(folder / "molecules.png", outcome.molecules[:24])
+    write_scores(folder, {"scores": [s.to_dict() for s in outcome.scores], "drawn": outcome.drawn})
+    write_run(folder, config, request.seed, weights.path, outcome.timings)
 
 
 def _facts(check: dict[str, Any]) -> dict[str, Any]:
@@ -113,7 +109,12 @@ def _facts(check: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sizes(weights: Weights, request: Request) -> dict[int, int]:
-    histogram = {int(k): int(v) for k, v in weights.card["sizes"].items()}
+    try:
+        histogram = {int(k): int(v) for k, v in weights.card["sizes"].items() if int(k) > 0 and int(v) > 0}
+    except (KeyError, ValueError, TypeError, AttributeError):
+        histogram = {}
+    if not histogram:
+        raise InputError(f"The card of '{weights.path}' has no `sizes` (molecules by atom count); export it again.")
     if request.n_atoms is None:
         return histogram
     low, high = request.n_atoms
@@ -125,14 +126,42 @@ def _sizes(weights: Weights, request: Request) -> dict[int, int]:
     return chosen
 
 
+def _until_met(
+    weights: Weights, request: Request, sizes: dict[int, int], progress: Progress, failure: Callable[[Drawn], None]
+) -> tuple[dict[int, Drawn], dict[int, dict[str, Any]]]:
+    """Everything drawn and the checks of what is finite; `only_valid` draws round after round what is missing."""
+    drawn: dict[int, Drawn] = {}
+    checks: dict[int, dict[str, Any]] = {}
+    wanted = list(dict.fromkeys(request.indices or range(request.n)))
+    for turn in range(1, MAX_ROUNDS + 1):
+        more = {d.index: d for d in _draw(weights, request, sizes, wanted, progress, failure)}
+        drawn |= more
+        checks |= _check(more, progress)
+        valid = sum(bool(c["valid"]) for c in checks.values())
+        if not request.only_valid or valid >= request.n or not checks:
+            break
+        if not valid and turn == DRY_ROUNDS:
+            raise NumericError(f"None of {len(drawn)} samples is valid; train further, or draw without the filter.")
+        wanted = list(range(max(drawn) + 1, max(drawn) + 1 + request.n - valid))
+    return drawn, checks
+
+
 def _draw(
-    weights: Weights, request: Request, sizes: dict[int, int], indices: list[int], progress: Progress
+    weights: Weights,
+    request: Request,
+    sizes: dict[int, int],
+    indices: list[int],
+    progress: Progress,
+    failure: Callable[[Drawn], None],
 ) -> list[Drawn]:
     out: list[Drawn] = []
     for group in draw_molecules(
         weights.network, request.plan, indices, request.seed, sizes, request.batch, request.device
     ):
         out += group
+        for d in group:
+            if d.molecule is None:
+                failure(d)
         progress("sampling", len(out), len(indices))
     return out
 
@@ -146,7 +175,3 @@ def _check(drawn: dict[int, Drawn], progress: Progress) -> dict[int, dict[str, A
 def _finite(drawn: dict[int, Drawn]) -> dict[int, Molecule]:
     """The molecules that came out, by sample number, ascending."""
     return {k: d.molecule for k, d in sorted(drawn.items()) if d.molecule is not None}
-
-
-def _valid(checks: dict[int, dict[str, Any]]) -> int:
-    return sum(bool(c["valid"]) for c in checks.values())

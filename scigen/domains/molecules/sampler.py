@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from scigen.denoiser import from_network, sharpen
 from scigen.domains.molecules.codec import decode
 from scigen.domains.molecules.data import Molecule
 from scigen.domains.molecules.process import blank, molecule_process
 from scigen.process.affine import Affine
-from scigen.solver.grids import late, shared
+from scigen.solver.grids import late, logsnr_uniform, shared
 from scigen.solver.loop import Solver, sample
+from scigen.solver.sde import euler_maruyama
 from scigen.state import Streams
 
 __all__ = ["Drawn", "Plan", "draw_molecules", "generator", "sizes_for"]
@@ -63,13 +64,19 @@ def sizes_for(rngs: Sequence[torch.Generator], histogram: dict[int, int]) -> lis
 
 
 def draw_molecules(
-    network: nn.Module, plan: Plan, indices: Sequence[int], seed: int, sizes: Sequence[int] | dict[int, int],
-    batch: int = 32, device: torch.device | str = "cpu",
+    network: nn.Module,
+    plan: Plan,
+    indices: Sequence[int],
+    seed: int,
+    sizes: Sequence[int] | dict[int, int],
+    batch: int = 32,
+    device: torch.device | str = "cpu",
 ) -> Iterator[list[Drawn]]:
     """Samples `indices` in batches of like size, in order of size; `sizes` per sample, or a histogram to draw from.
 
     On CPU batches run side by side, one thread each: operations this small lose more to a thread team than they gain.
     """  # fmt: skip
+    network = network.to(device)
     rngs = {i: generator(seed, i) for i in indices}
     counts = sizes_for([rngs[i] for i in indices], sizes) if isinstance(sizes, dict) else list(sizes)
     order = sorted(range(len(counts)), key=lambda k: counts[k])
@@ -77,8 +84,8 @@ def draw_molecules(
 
     def run(rows: list[int]) -> list[Drawn]:
         chosen = [indices[k] for k in rows]
-        molecules = _draw(network, plan, [counts[k] for k in rows], [rngs[i] for i in chosen], device)
-        return [_checked(i, m) for i, m in zip(chosen, molecules, strict=True)]
+        molecules, reasons = _draw(network, plan, [counts[k] for k in rows], [rngs[i] for i in chosen], device)
+        return [Drawn(i, None if r else m, r) for i, m, r in zip(chosen, molecules, reasons, strict=True)]
 
     if torch.device(device).type != "cpu":
         yield from map(run, groups)
@@ -90,21 +97,29 @@ def draw_molecules(
 @torch.inference_mode()
 def _draw(
     network: nn.Module, plan: Plan, sizes: list[int], rngs: list[torch.Generator], device: Any
-) -> list[Molecule]:
+) -> tuple[list[Molecule], list[str | None]]:
     process = molecule_process(plan.affine)
     denoise = from_network(network, plan.affine, logsnr_range=plan.logsnr_range)
     if plan.sharpness != 1:
         denoise = sharpen(denoise, {"atom": plan.sharpness, "bond": plan.sharpness})
-    grid = shared(plan.affine, late(plan.steps, plan.floor))
     like = blank(sizes, device)
     streams = Streams(rngs, sizes)
     with torch.autocast(torch.device(device).type, torch.bfloat16):
-        _, belief = sample(process, denoise, process.source(like, streams), grid, streams, plan.solver)
-    return decode(belief, like.mask)
+        _, belief = sample(process, denoise, process.source(like, streams), _grid(plan), streams, plan.solver)
+    return decode(belief, like.mask), _faults(belief)
 
 
-def _checked(index: int, molecule: Molecule) -> Drawn:
-    bad = int((~np.isfinite(molecule.pos)).any(-1).sum())
-    if bad:
-        return Drawn(index, None, f"{bad} of {len(molecule.z)} atoms have non-finite coordinates")
-    return Drawn(index, molecule)
+def _grid(plan: Plan) -> list[float]:
+    if plan.solver is not euler_maruyama:
+        return shared(plan.affine, late(plan.steps, plan.floor))
+    # Euler-Maruyama wants small even steps of log-SNR, and starts short of t = 1 where its drift is infinite (alpha = 0).
+    endless = float(plan.affine.alpha(1.0)) == 0
+    return logsnr_uniform(plan.affine, plan.steps + endless, *plan.logsnr_range)[endless:]
+
+
+def _faults(belief: Mapping[str, Tensor]) -> list[str | None]:
+    """Per sample, which fields hold a number that is not finite; None where all is well."""
+    said = {"pos": "coordinates", "atom": "atom tokens", "bond": "bonds"}
+    bad = {said[name]: (~torch.isfinite(x)).flatten(1).any(1).tolist() for name, x in belief.items()}
+    rows = [[field for field, flags in bad.items() if flags[k]] for k in range(len(belief["pos"]))]
+    return [f"non-finite {' and '.join(row)}" if row else None for row in rows]
