@@ -59,6 +59,7 @@ def write(outcome: Outcome, loaded: Loaded, folder: Path | None, junit_file: Pat
     from scigen.io.atomic import make_folder, write_bytes, write_text
 
     if junit_file is not None:
+        make_folder(junit_file.parent)
         write_bytes(junit_file, junit(outcome.verdicts, "scigen score molecules"))
     if folder is None:
         return

@@ -171,7 +171,7 @@ def test_unknown_names_without_a_neighbour_list_all():
 
 
 def test_junit_has_one_case_per_threshold(tmp_path, good):
-    path = tmp_path / "junit.xml"
+    path = tmp_path / "gate" / "junit.xml"
     args = ["--min", "validity=1", "--max", "angle_w1=0.0001"]
     assert run(good, "--without", "all", "--quiet", "--junit", path, *args) == 1
     suite = ElementTree.parse(path).getroot().find("testsuite")

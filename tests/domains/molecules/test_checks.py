@@ -11,7 +11,7 @@ from scigen.domains.molecules import reference as ref
 from scigen.domains.molecules.catalogue import CATALOGUE, EXTRAS, entry
 from scigen.domains.molecules.checks import TABLE_COLUMNS, check_molecules, score_molecules, table_row
 from scigen.domains.molecules.codec import to_rdkit
-from scigen.domains.molecules.data import fixture_path, load_fixture
+from scigen.domains.molecules.data import cache_dir, fixture_path, load_fixture, load_qm9
 from scigen.errors import InputError, UsageError
 from scigen.metrics.chem import canonical
 
@@ -164,6 +164,16 @@ def test_published_facts_about_qm9():
         "edm_vu": 0.9774,
     }
     assert {name: ref.data_value(name, 13_083) for name in published} == pytest.approx(published, abs=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (cache_dir() / "qm9.npz").is_file(), reason="run `scigen data prepare qm9` first")
+def test_the_whole_test_split_reproduces_the_data_row():
+    data = load_qm9()
+    scores = score_molecules([to_rdkit(data[k]) for k in data.where("test")])
+    distances = ("bond_w1", "angle_w1")  # zero to itself; their data row is training molecules against the test split
+    assert all(score.value == 0 for score in scores if score.name in distances)
+    assert all(score.value == pytest.approx(score.data, rel=1e-9) for score in scores if score.name not in distances)
 
 
 @pytest.mark.skipif(not fixture_path().is_file(), reason="the QM9 fixture is absent")
