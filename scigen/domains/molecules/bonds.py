@@ -34,7 +34,7 @@ def bonds_from_smiles(smiles: str, z: np.ndarray, pos: np.ndarray) -> Bonds | No
     if template is None:
         return None
     template = Chem.AddHs(template)
-    if template.GetNumAtoms() != len(z):
+    if template.GetNumAtoms() != len(z) or not set(z.tolist()) <= set(RADII):
         return None
     Chem.Kekulize(template, clearAromaticFlags=True)
     query = _blank(template)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from scigen.errors import InputError
+from scigen.io.npz import read_npz
 
 __all__ = [
     "PROPERTIES", "SPLITS", "Molecule", "MoleculeSet", "cache_dir", "fixture_path", "load", "load_fixture", "load_qm9",
@@ -22,6 +23,7 @@ __all__ = [
 # Columns of QM9 in the order of `MoleculeSet.prop`: GHz, Debye, Bohr^3, Hartree, Bohr^2, cal/(mol K).
 PROPERTIES = ("A", "B", "C", "mu", "alpha", "homo", "lumo", "gap", "r2", "zpve", "U0", "U", "H", "G", "Cv")
 SPLITS = ("train", "valid", "test")
+MAX_ORDER = 3  # Kekulé bonds: single, double, triple
 
 
 @dataclass(frozen=True)
@@ -101,10 +103,15 @@ def load(path: Path) -> MoleculeSet:
     if not path.is_file():
         raise InputError(f"No molecule set at '{path}'; build it with `scigen data prepare {path.stem}`.")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return MoleculeSet(**{f.name: arrays[f.name] for f in fields(MoleculeSet)})
-    except (KeyError, ValueError, OSError) as error:
-        raise InputError(f"'{path}' is not a molecule set ({error}); rebuild it with `scigen data prepare`.") from None
+        arrays = read_npz(path)
+        molecules = MoleculeSet(**{f.name: arrays[f.name] for f in fields(MoleculeSet)})
+    except KeyError as error:
+        raise InputError(_refusal(path, f"the array {error} is missing")) from None
+    except InputError as error:
+        raise InputError(_refusal(path, str(error).rstrip("."))) from None
+    if not _fits(molecules):
+        raise InputError(_refusal(path, "its arrays do not fit together"))
+    return molecules
 
 
 def load_qm9() -> MoleculeSet:
@@ -115,6 +122,24 @@ def load_qm9() -> MoleculeSet:
 def load_fixture() -> MoleculeSet:
     """The fixture in the repository's `data/`."""
     return load(fixture_path())
+
+
+def _refusal(path: Path, why: str) -> str:
+    return f"'{path}' is not a molecule set ({why}); rebuild it with `scigen data prepare`."
+
+
+def _fits(m: MoleculeSet) -> bool:
+    """Every molecule lies within the arrays, and every bond within its molecule."""
+    per_molecule = (m.index, m.split, m.prop, m.smiles)
+    starts = ((m.atom_start, (m.z, m.charge, m.pos)), (m.bond_start, (m.bond,)))
+    if any(x.ndim != 1 or len(x) != len(m) + 1 or x[0] or (np.diff(x) < 0).any() for x, _ in starts):
+        return False
+    if any(len(array) != start[-1] for start, arrays in starts for array in arrays):
+        return False
+    if any(len(array) != len(m) for array in per_molecule) or m.pos.shape[1:] != (3,) or m.bond.shape[1:] != (3,):
+        return False
+    limit = np.repeat(m.sizes(), np.diff(m.bond_start))
+    return bool((m.bond[:, :2] < limit[:, None]).all() and (m.bond[:, 2] <= MAX_ORDER).all() and (m.split < 3).all())
 
 
 def _starts(counts: np.ndarray) -> np.ndarray:
