@@ -57,10 +57,14 @@ def test_points_are_only_moved_about(rng):
 
 
 def test_never_a_reflection(rng):
-    """A mirror image of a chiral set stays one: the residual is that of the best proper rotation."""
-    x0, _ = batch(rng)
-    flipped = x0.replace(pos=x0["pos"] * torch.tensor([1.0, 1.0, -1.0]))
-    assert cost(x0, COUPLE(x0, flipped))[0] > 1e-2
+    """A nearly flat set and its mirror image: the order stays, and only a reflection could bring the cost to zero."""
+    x0, _ = batch(rng, sizes=(4,))
+    flat = x0.replace(pos=x0["pos"] * torch.tensor([1.0, 1.0, 0.1]))
+    flipped = flat.replace(pos=flat["pos"] * torch.tensor([1.0, 1.0, -1.0]))
+    out = COUPLE(flat, flipped)
+    handedness = [torch.linalg.det(x["pos"][0, 1:] - x["pos"][0, 0]) for x in (flipped, out, flat)]
+    assert handedness[0] * handedness[1] > 0 > handedness[1] * handedness[2]
+    assert cost(flat, out)[0] > 1e-4
     assert cost(x0, COUPLE(x0, x0)).max() < 1e-24
 
 

@@ -43,6 +43,12 @@ def test_levels_are_spaced_as_named(affine):
     assert rho_th_root.diff().diff().abs().max() < 1e-9
 
 
+def test_a_process_that_bottoms_out_spends_no_step_there():
+    """VE stops at log-SNR 9.21 at t = 0 itself: its last step is as long as the others, not of length zero."""
+    grid = torch.tensor(logsnr_uniform(ve(), 12), dtype=torch.float64)
+    assert ve().logsnr(grid).diff().diff().abs().max() < 1e-8
+
+
 def test_karras_is_edms_formula():
     """EDM's own levels at sigma_min 0.002, sigma_max 80: equation 5 of arXiv:2206.00364."""
     n = 8
