@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 OUT    ?= out/molecules
 EXTRAS ?= dev,metrics,energy
-# `molecule_reference` is no benchmark: it rebuilds the reference that ships with the package.
-BENCHMARKS ?= $(filter-out __init__ molecule_reference,$(basename $(notdir $(wildcard benchmarks/*.py))))
+# `egnn` is a network to compare with; `molecule_reference` rebuilds the reference that ships with the package.
+BENCHMARKS ?= $(filter-out __init__ egnn molecule_reference,$(basename $(notdir $(wildcard benchmarks/*.py))))
 BIN     = $(VENV)/bin
 PIP     = $(BIN)/pip install --disable-pip-version-check -q -c constraints.txt
 
