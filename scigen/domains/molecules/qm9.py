@@ -69,7 +69,8 @@ def source_files() -> list[Path]:
 def build_qm9(files: list[Path], workers: int = 1) -> tuple[MoleculeSet, list[int]]:
     """The packed set and the source indices whose SMILES could not be laid onto the geometry.
 
-    Rows without bonds stay in the set (the split must not move) with an empty bond list and zero charges.
+    Rows without bonds stay in the set (the split must not move) with an empty bond list and zero charges. Raises
+    `InputError` when a file is damaged.
     """
     rows = sorted(_read(files), key=lambda row: row.index)
     with ProcessPoolExecutor(workers) as pool:
@@ -81,12 +82,22 @@ def build_qm9(files: list[Path], workers: int = 1) -> tuple[MoleculeSet, list[in
 def _read(files: list[Path]) -> Iterator[Row]:
     csv.field_size_limit(1 << 24)
     for file in files:
-        with file.open(newline="") as handle:
-            for line in csv.DictReader(handle):
-                z = np.array([NUMBER[e] for e in ast.literal_eval(line["Elements"])], np.uint8)
-                pos = np.array(json.loads(line["XYZ_Ang"]), np.float32)
-                prop = np.array([float(line[c]) for c in COLUMNS])
-                yield Row(int(line["Index"]), z, pos, prop, line["SMILES"])
+        number = 0
+        try:
+            with file.open(newline="", encoding="utf-8") as handle:
+                for number, line in enumerate(csv.DictReader(handle), start=1):
+                    yield _row(line)
+        except (KeyError, ValueError, TypeError, SyntaxError, csv.Error) as error:
+            where, what = f"record {number} of '{file}'", f"{type(error).__name__}: {error}"
+            raise InputError(f"After or in {where} the data is damaged ({what}); install qm9pack afresh.") from None
+
+
+def _row(line: dict[str, str]) -> Row:
+    z = np.array([NUMBER[e] for e in ast.literal_eval(line["Elements"])], np.uint8)
+    pos = np.array(json.loads(line["XYZ_Ang"]), np.float32)
+    if pos.shape != (len(z), 3) or not np.isfinite(pos).all():
+        raise ValueError(f"{len(z)} elements, coordinates {list(pos.shape)}")
+    return Row(int(line["Index"]), z, pos, np.array([float(line[c]) for c in COLUMNS]), line["SMILES"])
 
 
 def _with_bonds(row: Row) -> Row:

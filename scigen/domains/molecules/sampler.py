@@ -112,7 +112,7 @@ def _draw(
 def _grid(plan: Plan) -> list[float]:
     if plan.solver is not euler_maruyama:
         return shared(plan.affine, late(plan.steps, plan.floor))
-    # Euler-Maruyama wants small even steps of log-SNR, and starts short of t = 1 where its drift is infinite (alpha = 0).
+    # Euler-Maruyama wants small even steps of log-SNR, and its drift is infinite at alpha = 0: it starts short of that.
     endless = float(plan.affine.alpha(1.0)) == 0
     return logsnr_uniform(plan.affine, plan.steps + endless, *plan.logsnr_range)[endless:]
 
