@@ -82,14 +82,16 @@ def build_qm9(files: list[Path], workers: int = 1) -> tuple[MoleculeSet, list[in
 def _read(files: list[Path]) -> Iterator[Row]:
     csv.field_size_limit(1 << 24)
     for file in files:
-        number = 0
+        read = 0
         try:
             with file.open(newline="", encoding="utf-8") as handle:
-                for number, line in enumerate(csv.DictReader(handle), start=1):
-                    yield _row(line)
+                for line in csv.DictReader(handle):
+                    row = _row(line)
+                    read += 1
+                    yield row
         except (KeyError, ValueError, TypeError, SyntaxError, csv.Error) as error:
-            where, what = f"record {number} of '{file}'", f"{type(error).__name__}: {error}"
-            raise InputError(f"After or in {where} the data is damaged ({what}); install qm9pack afresh.") from None
+            what = " ".join(f"{type(error).__name__}: {error}".split())
+            raise InputError(f"'{file}' is damaged after {read} records ({what}); install qm9pack afresh.") from None
 
 
 def _row(line: dict[str, str]) -> Row:
