@@ -34,7 +34,7 @@ def prepare_set(name: str, say: Callable[[str], None]) -> Path:
 
 def save_set(path: Path, molecules: MoleculeSet, missed: list[int]) -> None:
     """Write a packed set and, beside it, its content hash, counts and misses."""
-    write_npz(path, {f.name: getattr(molecules, f.name) for f in fields(molecules)}, compress=False)
+    write_npz(path, {f.name: getattr(molecules, f.name) for f in fields(molecules)})
     facts = {
         "content_sha256": molecules.content_hash(),
         "molecules": len(molecules),

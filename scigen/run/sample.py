@@ -79,7 +79,7 @@ def sample_molecules(
         raise NumericError(f"None of {len(drawn)} samples is finite; the weights or the solver settings are broken.")
     mols = {k: to_rdkit(m) for k, m in finite.items()}
     scores = score_molecules(list(mols.values()), [checks[k] for k in mols])
-    kept = [k for k in finite if checks[k]["valid"]][: request.n] if request.only_valid else list(finite)
+    kept = [k for k in finite if _whole(checks[k])][: request.n] if request.only_valid else list(finite)
     return Outcome(
         kept, [finite[k] for k in kept], [mols[k] for k in kept], [checks[k] for k in kept], scores,
         [d for d in drawn.values() if d.molecule is None], len(drawn),
@@ -101,6 +101,11 @@ def write_outcome(outcome: Outcome, request: Request, weights: Weights, config: 
     write_grid(folder / "molecules.png", outcome.molecules[:24])
     write_scores(folder, {"scores": [s.to_dict() for s in outcome.scores], "drawn": outcome.drawn})
     write_run(folder, config, request.seed, weights.path, outcome.timings)
+
+
+def _whole(check: dict[str, Any]) -> bool:
+    """What a chemist calls valid: RDKit accepts it, it is one molecule, and no atom is left with a radical."""
+    return bool(check["valid"] and check["strict_stable"] and check["fragments"] == 1)
 
 
 def _facts(check: dict[str, Any]) -> dict[str, Any]:
@@ -137,7 +142,7 @@ def _until_met(
         more = {d.index: d for d in _draw(weights, request, sizes, wanted, progress, failure)}
         drawn |= more
         checks |= _check(more, progress)
-        valid = sum(bool(c["valid"]) for c in checks.values())
+        valid = sum(map(_whole, checks.values()))
         if not request.only_valid or valid >= request.n or not checks:
             break
         if not valid and turn == DRY_ROUNDS:
