@@ -26,7 +26,7 @@ def sample_molecules(
     seed: Annotated[int, typer.Option(min=0, help="Seed; sample k depends on (seed, k) alone.")] = 0,
     index: Annotated[list[int] | None, typer.Option(min=0, help="Draw only this sample (repeatable).")] = None,
     n_atoms: Annotated[str | None, typer.Option(help="Atoms with hydrogens: 18, or a range 15-20.")] = None,
-    only: Annotated[str | None, typer.Option(help="'valid': draw until n are valid, whole and without radicals.")] = None,
+    only: Annotated[str | None, typer.Option(help="'valid': redraw until n are valid, whole, no radicals.")] = None,
     process: Annotated[str, typer.Option(help=f"{', '.join(PROCESSES)}. All from the same weights.")] = "flow",
     solver: Annotated[str, typer.Option(help=f"{', '.join(SOLVERS)}.")] = "ancestral",
     steps: Annotated[int, typer.Option(min=2, help="Solver intervals.")] = 100,
