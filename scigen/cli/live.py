@@ -39,11 +39,12 @@ def training_bar(silent: bool) -> Iterator[Callable[[Trainer], None]]:
 
 
 def describe(trainer: Trainer, now: datetime | None = None) -> str:
-    """One line: steps, samples per second over the last window, loss terms, time left and time of arrival."""
+    """Steps, samples per second over the last window, time left and of arrival; the loss terms on a second line."""
     s, left = trainer.status, trainer.seconds_left()
     terms = "  ".join(f"{name} {value:.3f}" for name, value in s.terms.items())
     skipped = f"  {s.skipped} skipped" if s.skipped else ""
     end = (now or datetime.now()) + timedelta(seconds=left)
     hours, minutes = divmod(round(left / 60), 60)
     remaining = f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
-    return f"step {s.step:,}  {trainer.pace.rate:,.0f}/s  {terms}{skipped}  {remaining} left, ends {end:%H:%M}"
+    # Two lines, because one would not fit beside the bar in a window of 80 columns.
+    return f"step {s.step:,}  {trainer.pace.rate:,.0f}/s  {remaining} left, ends {end:%H:%M}\n{terms}{skipped}"

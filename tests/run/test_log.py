@@ -85,7 +85,7 @@ def test_time_left_is_that_of_the_budget_that_ends_first() -> None:
     assert pace.seconds_left(200, 30.0, steps=100, minutes=None) == 0
 
 
-def test_the_line_a_user_watches() -> None:
+def test_what_a_user_watches() -> None:
     trainer = line_trainer(minutes=100)
     s = trainer.status
     s.step, s.seconds, s.skipped, s.terms = 12345, 600.0, 2, {"pos": 0.4567, "atom": 1.0}
@@ -93,7 +93,8 @@ def test_the_line_a_user_watches() -> None:
         trainer.pace.add(0.5, 256)
     trainer.config = trainer.config.model_copy(update={"steps": None})
     line = describe(trainer, datetime(2030, 1, 1, 22, 45))
-    assert line == "step 12,345  512/s  pos 0.457  atom 1.000  2 skipped  1 h 30 min left, ends 00:15"
+    assert line == "step 12,345  512/s  1 h 30 min left, ends 00:15\npos 0.457  atom 1.000  2 skipped"
+    assert max(map(len, line.splitlines())) < 55, "it stands beside a bar in 80 columns"
 
 
 def test_a_run_logs_the_mean_of_each_term_between_rows(tmp_path: Path) -> None:
