@@ -25,10 +25,10 @@ def molecule_process(affine: Affine) -> Product:
     return Product(parts, project)
 
 
-def blank(sizes: list[int], device: torch.device | str = "cpu") -> State:
+def blank(sizes: list[int], device: torch.device | str = "cpu", pad_to: int | None = None) -> State:
     """An empty batch of molecules with the given atom counts, to draw a source into."""
     size = torch.tensor(sizes, device=device)
-    b, n = len(sizes), max(sizes)
+    b, n = len(sizes), pad_to or max(sizes)
     fields = {
         "pos": torch.zeros(b, n, 3, device=device),
         "atom": torch.zeros(b, n, dtype=torch.long, device=device),

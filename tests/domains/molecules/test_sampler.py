@@ -58,6 +58,36 @@ def test_a_sample_is_itself_in_any_company(network, single, solver):
         same(d, together[k])
 
 
+def test_half_precision_does_not_break_that(network):
+    together = draw(network, list(range(12)))
+    for few in ([0], [11, 2, 7], [3, 4, 5, 6]):
+        for k, d in draw(network, few, batch=3).items():
+            same(d, together[k])
+
+
+class Spy(torch.nn.Module):
+    """Notes the shape of the arrays that molecules of each size are computed in."""
+
+    def __init__(self, network) -> None:
+        super().__init__()
+        self.network, self.widths, self.rows = network, {}, set()
+
+    def forward(self, x, logsnr, previous=None):
+        self.rows.add(len(x.mask))
+        for size in x.sizes.tolist():
+            self.widths.setdefault(size, set()).add(x.mask.shape[1])
+        return self.network(x, logsnr, previous)
+
+
+def test_the_width_of_the_arrays_is_the_samples_own(network):
+    """Rounding goes by shape: padded by neighbours, a third of a trained network's samples moved, a few into others."""
+    spy = Spy(network)
+    for sizes in ([5], [5, 17], [17, 16, 15, 9], [15, 5, 18], [29, 16]):
+        draw(spy, list(range(len(sizes))), sizes=sizes, plan=Plan(rectified(), ancestral, steps=2))
+    assert all(len(widths) == 1 and size <= min(widths) <= max(size + 1, 12) for size, widths in spy.widths.items())
+    assert min(spy.rows) >= 8, "small batches take other paths through a matrix product"
+
+
 def test_the_same_call_gives_the_same_bits(network):
     one, two = draw(network, list(range(6))), draw(network, list(range(6)))
     assert all(np.array_equal(one[k].molecule.pos, two[k].molecule.pos) for k in one)
