@@ -22,7 +22,8 @@ def write_csv(path: Path, rows: list[tuple[int, Molecule, str]]) -> None:
         writer.writeheader()
         for index, molecule, smiles in rows:
             facts = {"Index": index, "Elements": [SYMBOL[z] for z in molecule.z.tolist()], "SMILES": smiles}
-            facts["XYZ_Ang"] = json.dumps(molecule.pos.astype(float).tolist())
+            # The source writes whole numbers as `0.`, which is not JSON.
+            facts["XYZ_Ang"] = json.dumps(molecule.pos.astype(float).tolist()).replace(".0,", ".,")
             writer.writerow({**facts, **{c: 0.5 * k for k, c in enumerate(qm9.COLUMNS)}})
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import csv
 import importlib.util
-import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ COLUMNS = (
     "Enthalphy_298K_au", "GibbsFreeEnergy_298K_au", "Heatcapacity_Cv_cal_mol_K",
 )  # fmt: skip
 NUMBER = {"H": 1, "C": 6, "N": 7, "O": 8, "F": 9}
+UNBRACKET = str.maketrans("", "", "[]")
 N_TRAIN, N_VALID = 100_000, 17_748
 
 
@@ -96,7 +96,8 @@ def _read(files: list[Path]) -> Iterator[Row]:
 
 def _row(line: dict[str, str]) -> Row:
     z = np.array([NUMBER[e] for e in ast.literal_eval(line["Elements"])], np.uint8)
-    pos = np.array(json.loads(line["XYZ_Ang"]), np.float32)
+    # Not JSON: the file writes some numbers as `0.`.
+    pos = np.array(line["XYZ_Ang"].translate(UNBRACKET).split(","), np.float64).astype(np.float32).reshape(-1, 3)
     if pos.shape != (len(z), 3) or not np.isfinite(pos).all():
         raise ValueError(f"{len(z)} elements, coordinates {list(pos.shape)}")
     return Row(int(line["Index"]), z, pos, np.array([float(line[c]) for c in COLUMNS]), line["SMILES"])
