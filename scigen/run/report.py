@@ -14,7 +14,7 @@ import platform
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,7 @@ def write_run(
     """
     card = {
         "command": sys.argv,
-        "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": seed,
         "config": config,
         "weights": {"file": weights.name, "sha256": sha256(weights)} if weights is not None else None,
