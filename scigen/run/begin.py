@@ -47,9 +47,8 @@ def begin(plan: Plan, world: World, warn: Callable[[str], None]) -> tuple[Traine
     if saved is not None:
         _same_recipe(saved[1], plan, world, warn)
     task = molecule_task(plan.config, world.device, plan.data)
-    trainer = Trainer(
-        task, plan.config.train, world, compiled(task.network, world.device, plan.config.train.compile, warn)
-    )
+    forward = compiled(task.network, world.device, plan.config.train.compile, warn)
+    trainer = Trainer(task, plan.config.train, world, forward, warn)
     if saved is not None:
         if (data := saved[1].get("data")) not in (None, data_hash(trainer)):
             raise InputError(

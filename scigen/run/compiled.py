@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["compiled", "missing_compiler"]
+__all__ = ["compile_failed", "compiled", "missing_compiler"]
 
 
 def missing_compiler(device: torch.device) -> str | None:
@@ -32,3 +32,10 @@ def compiled(network: nn.Module, device: torch.device, wanted: bool, warn: Calla
         warn(f"`train.compile` needs {lack}, which is not here; training goes on without it, slower.")
         return network
     return torch.compile(network, dynamic=True)
+
+
+def compile_failed(error: BaseException) -> bool:
+    """Whether `error` comes from compiling rather than from running; it may come as late as the first backward pass."""
+    from torch._dynamo.exc import TorchDynamoException
+
+    return isinstance(error, TorchDynamoException)

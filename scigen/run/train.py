@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from scigen.errors import InputError, NumericError
 from scigen.run.checkpoint import pack_optimizer, unpack_optimizer
+from scigen.run.compiled import compile_failed
 from scigen.run.config import TrainConfig
 from scigen.run.distributed import World, average_gradients
 from scigen.run.pace import Pace
@@ -72,6 +73,7 @@ class Trainer:
     config: TrainConfig
     world: World
     forward: Callable[..., Any]
+    warn: Callable[[str], None] = lambda sentence: None
     status: Status = field(default_factory=Status)
     pace: Pace = field(default_factory=Pace)
     clock: float = field(default_factory=time.perf_counter)
@@ -90,10 +92,7 @@ class Trainer:
         A spike or a non-finite gradient leaves the weights as they are; twenty in a row raise `NumericError`.
         """
         state = self.status
-        rng = step_generator(self.config.seed, state.step, self.world)
-        with torch.autocast(self.world.device.type, torch.bfloat16, enabled=self.config.bf16):
-            total, terms, samples = self.task.loss(self.forward, state.step, self.world, rng)
-        total.backward()
+        total, terms, samples = self._gradients()
         # Time is counted from step to step, so that writing and reporting in between are in it as well.
         passed, self.clock = time.perf_counter() - self.clock, time.perf_counter()
         mine = torch.tensor([state.step, float(stopping), passed], device=total.device)
@@ -109,6 +108,23 @@ class Trainer:
         state.terms = dict(zip(terms, means, strict=True))
         self.pace.add(passed, samples * self.world.size)
         return stop > 0
+
+    def _gradients(self) -> Any:
+        """Loss and gradients of this step; once more by the plain network when compiling it fails."""
+        step, world = self.status.step, self.world
+        try:
+            rng = step_generator(self.config.seed, step, world)
+            with torch.autocast(world.device.type, torch.bfloat16, enabled=self.config.bf16):
+                total, terms, samples = self.task.loss(self.forward, step, world, rng)
+            total.backward()
+        except Exception as error:
+            if self.forward is self.network or not compile_failed(error):
+                raise
+            self.warn(f"torch.compile failed ({type(error).__name__}); training goes on without it, slower.")
+            self.forward = self.network
+            self.optimizer.zero_grad()
+            return self._gradients()
+        return total, terms, samples
 
     def _update(self) -> None:
         state, c = self.status, self.config

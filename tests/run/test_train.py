@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch._dynamo.exc import TorchDynamoException
 
 from scigen.domains.molecules.data import fixture_path
 from scigen.errors import InputError, NumericError
@@ -180,6 +181,28 @@ def test_workers_at_different_steps_are_noticed(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("scigen.run.train.average_gradients", of_two)
     with pytest.raises(InputError, match="different steps"):
         line_trainer().step()
+
+
+def test_a_compiler_that_fails_is_told_and_done_without() -> None:
+    class Broken(torch.autograd.Function):
+        """As torch does: the graph of the backward pass is compiled when it is first needed."""
+
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, grad):
+            raise TorchDynamoException("C++ compile error")
+
+    plain, broken, heard = line_trainer(), line_trainer(), []
+    broken.warn = heard.append
+    broken.forward = lambda x: Broken.apply(broken.network(x))
+    for _ in range(3):
+        plain.step()
+        broken.step()
+    assert len(heard) == 1 and "torch.compile failed" in heard[0]
+    assert torch.equal(plain.network.weight, broken.network.weight)
 
 
 def test_training_imports_no_chemistry(tmp_path: Path) -> None:
