@@ -7,13 +7,17 @@ killed. Source: Kim and Kim 2015, doi:10.1002/bkcs.10334, as implemented in `rdD
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdDetermineBonds
 from rdkit.Geometry import Point3D
 
-__all__ = ["bare_molecule", "perceive", "set_bonds"]
+__all__ = ["bare_molecule", "perceive", "perceive_frame", "set_bonds"]
 
+# Atoms touch within this many sums of covalent radii. The first is RDKit's; small cages need less, or atoms across a
+# ring count as neighbours and no valence fits.
+_CONTACT = (1.3, 1.2, 1.15)
 _MAX_ITERATIONS = 1000  # of the search over valences; real molecules need tens
 
 
@@ -36,12 +40,33 @@ def perceive(numbers: list[int], pos: list[list[float]], charge: int) -> dict[st
 
     Raises ValueError when no assignment satisfies every valence. Call it under a `Deadline`.
     """
-    with rdBase.BlockLogs():
-        mol = Chem.RWMol(bare_molecule(numbers, pos))
-        rdDetermineBonds.DetermineBonds(mol, charge=charge, maxIterations=_MAX_ITERATIONS, embedChiral=False)
-        Chem.Kekulize(mol, clearAromaticFlags=True)
+    failure: ValueError | None = None
+    for factor in _CONTACT:
+        try:
+            with rdBase.BlockLogs():
+                mol = Chem.RWMol(bare_molecule(numbers, pos))
+                rdDetermineBonds.DetermineBonds(
+                    mol,
+                    charge=charge,
+                    covFactor=factor,
+                    useVdw=True,
+                    maxIterations=_MAX_ITERATIONS,
+                    embedChiral=False,
+                )
+                Chem.Kekulize(mol, clearAromaticFlags=True)
+            break
+        except ValueError as error:
+            failure = failure or error
+    else:
+        assert failure is not None
+        raise failure
     bonds = [[b.GetBeginAtomIdx(), b.GetEndAtomIdx(), int(b.GetBondTypeAsDouble())] for b in mol.GetBonds()]
     return {"bonds": bonds, "charges": [atom.GetFormalCharge() for atom in mol.GetAtoms()]}
+
+
+def perceive_frame(frame: Sequence[Any]) -> dict[str, list[list[int]] | list[int]]:
+    """`perceive` of [numbers, pos, charge], the one JSON item of a call under a deadline."""
+    return perceive(*frame)
 
 
 def set_bonds(mol: Chem.Mol, bonds: Sequence[Sequence[int]], charges: Sequence[int]) -> Chem.Mol:

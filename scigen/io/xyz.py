@@ -13,10 +13,10 @@ from pathlib import Path
 
 from rdkit import Chem
 
+from scigen.deadline import Deadline
 from scigen.errors import InputError
 from scigen.io.bonds import bare_molecule, set_bonds
 from scigen.io.ctab import ELEMENTS, coordinate
-from scigen.io.deadline import Deadline, Refused, TooLong
 from scigen.io.lines import input_size, read_lines
 from scigen.io.records import Record
 
@@ -46,7 +46,7 @@ def read_xyz(path: str | Path, seconds: float = 10.0) -> Iterator[Record]:
     packed = str(path).lower().endswith(".gz")
     lines = enumerate(read_lines(path), start=1)
     index = -1
-    with Deadline("scigen.io.bonds:perceive", seconds) as perceive:
+    with Deadline("scigen.io.bonds:perceive_frame", seconds) as perceive:
         for index, (number, line) in enumerate(_starts(lines)):
             try:
                 count = _count(line, number)
@@ -123,8 +123,7 @@ def _with_bonds(frame: _Frame, perceive: Deadline) -> tuple[Chem.Mol, str | None
     if len(frame.numbers) > _MAX_PERCEIVED:
         return mol, f"bonds are not perceived above {_MAX_PERCEIVED} atoms"
     charge = _CHARGE.search(frame.title)
-    try:
-        found = perceive(frame.numbers, frame.pos, int(charge[1]) if charge else 0)
-    except (TooLong, Refused) as error:
-        return mol, f"bonds could not be assigned: {str(error)[:120]}"
-    return set_bonds(mol, found["bonds"], found["charges"]), None
+    outcome = perceive([frame.numbers, frame.pos, int(charge[1]) if charge else 0])
+    if outcome.error is not None:
+        return mol, f"bonds could not be assigned: {outcome.error[:120]}"
+    return set_bonds(mol, outcome.value["bonds"], outcome.value["charges"]), None

@@ -1,6 +1,6 @@
 """Molecules as chemistry software sees them: sanitisation, fragments, canonical SMILES, molecules built by a rule.
 
-Everything here can hang or grow without bound on hostile bond graphs: run it through `scigen.metrics.deadline`.
+Everything here can hang or grow without bound on hostile bond graphs: run it through `scigen.deadline`.
 """
 
 from __future__ import annotations

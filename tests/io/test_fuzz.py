@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scigen.deadline import Deadline
 from scigen.errors import InputError
-from scigen.io.deadline import Deadline
 from scigen.io.molecules import read_molecules
 from scigen.io.npz import read_npz
 from tests.io import seeds
@@ -37,7 +37,7 @@ def replace(path: Path, data: bytes) -> None:
 
 @pytest.fixture(scope="module")
 def perceive() -> Iterator[Deadline]:
-    with Deadline("scigen.io.bonds:perceive", seconds=5.0) as shared:
+    with Deadline("scigen.io.bonds:perceive_frame", seconds=5.0) as shared:
         yield shared
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from scigen.deadline import call_each
 from scigen.domains.molecules.catalogue import CATALOGUE, EXTRAS
 from scigen.domains.molecules.extras import (
     GFN2_LIMIT,
@@ -22,7 +23,6 @@ from scigen.domains.molecules.reference import Reference, baseline_value, data_v
 from scigen.domains.molecules.scores import Measure, core_measures
 from scigen.errors import InputError, UsageError
 from scigen.metrics.chem import pack
-from scigen.metrics.deadline import call_each
 from scigen.metrics.score import Score
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scigen.deadline import call_each
 from scigen.domains.molecules.reference import Reference
 from scigen.domains.molecules.scores import Measure, median_measure, share
 from scigen.metrics.chem import pack
-from scigen.metrics.deadline import call_each
 from scigen.metrics.energy import gfn2_available
 from scigen.metrics.fcd import MIN_SMILES, activations, fcd_available, frechet
 from scigen.metrics.poses import posebusters_available

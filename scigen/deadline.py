@@ -19,7 +19,7 @@ from typing import Any
 
 from scigen.errors import ResourceError
 
-__all__ = ["Outcome", "call_each"]
+__all__ = ["Deadline", "Outcome", "call_each"]
 
 SECONDS = 10.0
 _STARTUP_SECONDS = 180.0  # imports on a loaded machine and a cold disk
@@ -34,32 +34,62 @@ class Outcome:
     error: str | None = None
 
 
+class Deadline:
+    """`Deadline("module:function", seconds)`: the function in a child process, each call within `seconds`.
+
+    `warm` names a function that runs once in a fresh child, outside any deadline. The child starts with the first item
+    and is replaced after a kill; leaving the `with` block ends it. Items and values are JSON.
+    Raises `ResourceError` when the child cannot start at all.
+    """
+
+    def __init__(self, call: str, seconds: float = SECONDS, warm: str | None = None) -> None:
+        self._call, self._seconds, self._warm = call, seconds, warm
+        self._worker: _Worker | None = None
+
+    def __enter__(self) -> Deadline:
+        """Nothing is started before the first item."""
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        """End the child."""
+        self.close()
+
+    def __call__(self, item: Any) -> Outcome:
+        """The outcome of one item."""
+        return next(self.each([item]))
+
+    def each(self, items: Sequence[Any], batch: int = _BATCH) -> Iterator[Outcome]:
+        """Outcomes in order. Abandoning the iteration leaves the child in the middle of a batch, so it is ended."""
+        done = 0
+        while done < len(items):
+            self._worker = self._worker or _Worker(self._call, self._warm)
+            chunk = items[done : done + batch]
+            self._worker.send(chunk)
+            left = len(chunk)
+            try:
+                while left and self._worker is not None:
+                    outcome = self._worker.receive(self._seconds)
+                    left, done = left - 1, done + 1
+                    if not self._worker.alive:
+                        self.close()
+                    yield outcome
+            finally:
+                if left:
+                    self.close()
+
+    def close(self) -> None:
+        """Kill the child if there is one."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.close()
+
+
 def call_each(
     call: str, items: Sequence[Any], seconds: float = SECONDS, warm: str | None = None, batch: int = _BATCH
 ) -> Iterator[Outcome]:
-    """Outcomes of `call(item)` in order, each within `seconds`.
-
-    `call` and `warm` name functions as `module:function`; items and values are JSON. `warm()` runs once in a fresh
-    process, outside any item's deadline. Raises `ResourceError` when the process cannot start at all.
-    """
-    worker: _Worker | None = None
-    done = 0
-    try:
-        while done < len(items):
-            if worker is None:
-                worker = _Worker(call, warm)
-            worker.send(items[done : done + batch])
-            for _ in items[done : done + batch]:
-                outcome = worker.receive(seconds)
-                done += 1
-                yield outcome
-                if not worker.alive:
-                    worker.close()
-                    worker = None
-                    break
-    finally:
-        if worker is not None:
-            worker.close()
+    """Outcomes of `call(item)` in order, each within `seconds`: a `Deadline` for the length of one list."""
+    with Deadline(call, seconds, warm) as deadline:
+        yield from deadline.each(items, batch)
 
 
 class _Worker:
@@ -72,7 +102,7 @@ class _Worker:
         self._lines: queue.Queue[str] = queue.Queue()
         # Own session: Ctrl-C reaches the parent, which closes us; the pipe's end closes us if the parent is killed.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "scigen.metrics.worker"],
+            [sys.executable, "-m", "scigen.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

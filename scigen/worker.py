@@ -1,6 +1,6 @@
-"""The process behind `scigen.metrics.deadline`: reads batches of items, answers one line of JSON for each.
+"""The process behind `scigen.deadline`: reads batches of items, answers one line of JSON for each.
 
-Run as `python -m scigen.metrics.worker`. One line in: `{"call": "module:function", "warm": ..., "items": [...]}`;
+Run as `python -m scigen.worker`. One line in: `{"call": "module:function", "warm": ..., "items": [...]}`;
 lines out: `{"ready": true}` once, then `{"value": ...}` or `{"error": "..."}` for each item, as soon as it is done.
 """
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from scigen.deadline import Deadline, call_each
 from scigen.errors import ResourceError
-from scigen.metrics.deadline import call_each
 
 sys.path.insert(0, str(Path(__file__).parent))  # the worker inherits it and finds the module by name
 HERE = "hostile"
@@ -51,3 +51,17 @@ def test_abandoning_the_iteration_kills_the_worker():
 
 def test_no_items_start_no_process():
     assert list(call_each(f"{HERE}:absent", [])) == []
+
+
+def test_single_calls_share_a_process_until_it_must_be_killed():
+    with Deadline(f"{HERE}:process_or_sleep", seconds=0.5) as call:
+        first, again = call(0), call(0)
+        assert first.value == again.value
+        assert call(1).error == "timed out after 0.5 s"
+        assert call(0).value != first.value
+
+
+def test_memory_is_capped():
+    pytest.importorskip("resource")
+    with Deadline(f"{HERE}:hoard") as call:
+        assert call(9 * 2**30).error == "out of memory"

@@ -35,3 +35,13 @@ def slow_warm():
 
 def is_warm(_):
     return WARM
+
+
+def process_or_sleep(x):
+    if x:
+        time.sleep(60)
+    return os.getpid()
+
+
+def hoard(size):
+    return len(bytearray(size))
