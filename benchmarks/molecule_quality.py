@@ -1,6 +1,7 @@
 """Quality of molecule samples: the score table of the README, and quality against steps, processes and solvers.
 
     python -m benchmarks.molecule_quality --n 10000 --seeds 3            the table, mean and spread over seeds
+    python -m benchmarks.molecule_quality --seeds 3 --card PATH           the same, and the means into the JSON card
     python -m benchmarks.molecule_quality --sweep steps --n 1000         steps 20 / 50 / 100 / 200
     python -m benchmarks.molecule_quality --sweep processes --n 1000     all processes and solvers, equal evaluations
 
@@ -10,9 +11,11 @@ Prints Markdown; the QM9 test row, measured the same way, stands beside every ta
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -82,6 +85,14 @@ def _mean(rows: Sequence[Row]) -> Row:
     return Row(f"mean of {len(rows)} seeds", float(np.mean([r.seconds for r in rows])), mean, rows[0].data)
 
 
+def _write_card(path: Path, args: argparse.Namespace, mean: Row) -> None:
+    """What a card says of quality: how it was measured, the means, and the data row under the same definitions."""
+    card = json.loads(path.read_text())
+    how = {"samples": args.n, "seeds": list(range(args.seeds)), "steps": args.steps, "solver": "ancestral"}
+    card["scores"] = {**how, "mean": mean.scores, "qm9_test": mean.data}
+    path.write_text(json.dumps(card, indent=2) + "\n")
+
+
 def main() -> None:
     """Parse the command line and print the table asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -91,6 +102,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--sweep", choices=("steps", "processes", "sharpness"))
     parser.add_argument("--extras", nargs="*", default=[], help="posebusters fcd mmff gfn2")
+    parser.add_argument("--card", type=Path, help="JSON card to write the mean scores into")
     args = parser.parse_args()
     weights = store.read(args.weights)
     if args.sweep == "steps":
@@ -103,6 +115,8 @@ def main() -> None:
         plan = plan_for(weights, "flow", "ancestral", args.steps)
         rows = [measure(weights, plan, f"seed {seed}", args.n, seed, args.extras) for seed in range(args.seeds)]
         print("\n".join(table([*rows, _mean(rows)] if len(rows) > 1 else rows)))
+        if args.card:
+            _write_card(args.card, args, _mean(rows))
         return
     print("\n".join(table([measure(weights, plan, label, args.n, 0) for label, plan in jobs])))
 

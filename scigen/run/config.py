@@ -77,6 +77,7 @@ class Config(_Strict):
 
     domain: Literal["molecules"]
     data: str
+    licence: str = ""  # of the data and of the weights, for the card
     process: Literal["flow", "vp", "ve", "subvp", "cosine"] = "flow"
     coupling: Literal["independent", "optimal"] = "independent"
     network: NetworkConfig = NetworkConfig()

@@ -22,10 +22,11 @@ def export_run(path: Path, trainer: Trainer, config: Config, origin: Mapping[str
     card = {
         "name": path.stem,
         "domain": config.domain,
+        "licence": config.licence,
         "network": config.network.model_dump(),
         **trainer.task.facts,
         "logsnr_range": list(LOGSNR_RANGE),
-        "recipe": config.model_dump(mode="json", exclude={"network"}),
+        "recipe": config.model_dump(mode="json", exclude={"network", "licence"}),
         "from": origin,
         "budget": {
             "steps": status.step,
