@@ -1,0 +1,37 @@
+"""The benchmarks' own logic: the tables line up, every combination they name exists, nobody gets more evaluations."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+from benchmarks import molecule_quality as quality
+from scigen.run.build import affine_process, named_solver
+
+
+def row(label: str, validity: float | None, bond_w1: float) -> quality.Row:
+    return quality.Row(label, 12.4, {"validity": validity, "bond_w1": bond_w1}, {"validity": 1.0, "bond_w1": 0.001})
+
+
+def test_tables_line_up_and_end_with_the_data() -> None:
+    lines = list(quality.table([row("a", 0.5, 0.01), row("b", None, 0.02)]))
+    assert len({line.count("|") for line in lines}) == 1
+    assert lines[2] == "| a | 50.00 | 0.01 | 12 |" and "| - |" in lines[3]
+    assert lines[-1].startswith("| QM9 test | 100.00 | 0.001 |")
+
+
+def test_equal_evaluations() -> None:
+    for process, solver in quality.COMBINATIONS:
+        assert affine_process(process).alpha(0.5) > 0
+        assert named_solver(solver).evaluations == quality.EVALUATIONS.get(solver, 1)
+
+
+def test_the_card_gets_means_and_how_they_were_measured(tmp_path: Path) -> None:
+    card = tmp_path / "card.json"
+    card.write_text('{"name": "x"}')
+    mean = quality._mean([row("a", 0.5, 0.01), row("b", 1.0, 0.03)])
+    quality._write_card(card, Namespace(n=10, seeds=2, steps=5), mean)
+    read = json.loads(card.read_text())
+    assert read["name"] == "x" and read["scores"]["seeds"] == [0, 1]
+    assert read["scores"]["mean"] == {"validity": 0.75, "bond_w1": 0.02}
