@@ -75,7 +75,7 @@ def draw_molecules(
     batch: int = 32,
     device: torch.device | str = "cpu",
 ) -> Iterator[list[Drawn]]:
-    """Samples `indices` in batches of like size, in order of size; `sizes` per sample, or a histogram to draw from.
+    """Samples `indices` in batches of like size, the costliest first; `sizes` per sample, or a histogram to draw from.
 
     Half precision rounds by the shape of its arrays, and a rounding that differs grows into another molecule. So a
     sample is padded by its own size, never by its neighbours', and small batches are filled up: alone it is the same.
@@ -88,6 +88,8 @@ def draw_molecules(
     for k in sorted(range(len(counts)), key=lambda k: counts[k]):
         shelves.setdefault(_padded(counts[k]), []).append(k)
     groups = [rows[start : start + batch] for rows in shelves.values() for start in range(0, len(rows), batch)]
+    # Longest first: the last batches to start are then the short ones, and the threads end together.
+    groups.sort(key=lambda rows: -len(rows) * _padded(counts[rows[0]]) ** 2)
 
     def run(rows: list[int]) -> list[Drawn]:
         chosen = [indices[k] for k in rows]
