@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -54,6 +53,7 @@ def score_molecules(
 
     Exit code 0: all thresholds met; 1: one missed; 2: usage; 3: nothing readable; 4: some records unreadable.
     """
+    from scigen.cli.progress import bars
     from scigen.cli.score_report import Outcome, show, write
     from scigen.domains.molecules.catalogue import CATALOGUE
     from scigen.domains.molecules.checks import check_molecules
@@ -61,7 +61,7 @@ def score_molecules(
 
     thresholds = parse_thresholds(minimum or [], maximum or [], [entry.name for entry in CATALOGUE])
     groups = _groups(more or [], less or [], [threshold.name for threshold in thresholds])
-    with _progress(quiet or as_json) as progress:
+    with bars(quiet or as_json) as progress:
         loaded = _load(files)
         target = _reference(reference, "fcd" in groups, progress)
         checks = check_molecules(loaded.mols, loaded.refused, progress)
@@ -131,21 +131,3 @@ def _reference(path: Path | None, with_fcd: bool, progress: Progress) -> Referen
     smiles = [row["smiles"] for row in checks if row["smiles"] is not None]
     use_fcd = with_fcd and fcd_available() and len(smiles) >= MIN_SMILES
     return reference_from_checks(str(path), checks, activations(smiles) if use_fcd else None)
-
-
-@contextmanager
-def _progress(silent: bool) -> Iterator[Progress]:
-    """A bar per stage on stderr, gone when done; nothing when silent or when stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import Progress as Bars
-
-    console = Console(stderr=True)
-    with Bars(console=console, transient=True, disable=silent or not console.is_terminal) as bars:
-        tasks: dict[str, Any] = {}
-
-        def report(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done, total=total)
-
-        yield report
