@@ -152,7 +152,8 @@ SCRIPT = "import sys, time\nfrom scigen.cli.guard import guarded\n"
 
 
 def test_sigterm_unwinds() -> None:
-    code = SCRIPT + (
+    # A shell that runs the tests in the background hands down an ignored SIGINT; a user's terminal does not.
+    code = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n" + SCRIPT + (
         "def work():\n    try:\n        print('go', flush=True)\n        time.sleep(60)\n"
         "    finally:\n        print('clean', flush=True)\nsys.exit(guarded(work))"
     )
