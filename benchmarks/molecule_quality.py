@@ -32,7 +32,6 @@ SHOWN = (
 COMBINATIONS = [(p, s) for p in ("flow", "cosine", "vp", "subvp", "ve") for s in ("ancestral", "ddim", "dpmpp2m")] + [
     ("flow", "euler"), ("flow", "heun"), ("flow", "pc"), ("flow", "sde"), ("vp", "heun"), ("vp", "pc"), ("ve", "heun"),
 ]  # fmt: skip
-EVALUATIONS = {"heun": 2, "pc": 2}  # network evaluations per interval
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,11 @@ def plan_for(weights: store.Weights, process: str, solver: str, steps: int, **se
     """A plan on the weights' own log-SNR range."""
     bounds = tuple(weights.card["logsnr_range"])
     return Plan(affine_process(process), named_solver(solver), steps, logsnr_range=bounds, **settings)
+
+
+def intervals(solver: str, evaluations: int) -> int:
+    """Solver intervals that cost at most so many network evaluations."""
+    return evaluations // named_solver(solver).evaluations
 
 
 def table(rows: Sequence[Row]) -> Iterator[str]:
@@ -110,7 +114,7 @@ def main() -> None:
     elif args.sweep == "sharpness":
         jobs = [(f"power {p}", plan_for(weights, "flow", "ancestral", args.steps, sharpness=p)) for p in (1, 1.5, 2, 3)]
     elif args.sweep == "processes":
-        jobs = [(f"{p}, {s}", plan_for(weights, p, s, args.steps // EVALUATIONS.get(s, 1))) for p, s in COMBINATIONS]
+        jobs = [(f"{p}, {s}", plan_for(weights, p, s, intervals(s, args.steps))) for p, s in COMBINATIONS]
     else:
         plan = plan_for(weights, "flow", "ancestral", args.steps)
         rows = [measure(weights, plan, f"seed {seed}", args.n, seed, args.extras) for seed in range(args.seeds)]

@@ -139,8 +139,8 @@ class Layer(nn.Module):
         return torch.einsum("bijh,bjhd->bihd", weights.to(value.dtype), heads).reshape(b, n, d)
 
 
-def nothing(x: State, atoms: int = 9, bonds: int = 4) -> dict[str, Tensor]:
-    """The belief before the first step: zeros everywhere."""
+def nothing(x: State, atoms: int, bonds: int) -> dict[str, Tensor]:
+    """The belief before the first step: zeros for coordinates, `atoms` tokens and `bonds` orders."""
     pos = x["pos"].float()
     return {
         "pos": torch.zeros_like(pos),

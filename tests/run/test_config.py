@@ -113,3 +113,15 @@ def test_wrong_files(tmp_path: Path, text: str | bytes, words: str) -> None:
 @pytest.mark.parametrize("name", ["molecules/qm8", "molecule/qm9", "nothing/like it", "a\0b", "", "."])
 def test_unknown_presets_have_a_suggestion(name: str) -> None:
     assert "did you mean 'molecules/" in refused(name)
+
+
+def test_the_schema_and_the_objects_it_builds_agree_on_defaults() -> None:
+    """Each default is written twice, for users and for the library; a drift would train another model than it says."""
+    from scigen.domains.molecules import loss
+    from scigen.nn.transformer import TransformerConfig
+    from scigen.run import config
+
+    for schema, built in ((config.LossConfig(), loss.LossConfig()), (config.NetworkConfig(), TransformerConfig())):
+        shared = {k: v for k, v in schema.model_dump().items() if hasattr(built, k)}
+        assert len(shared) >= 6
+        assert shared == {k: getattr(built, k) for k in shared}

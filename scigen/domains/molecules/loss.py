@@ -9,6 +9,7 @@ from torch import Tensor
 
 from scigen.coupling import Coupling, independent
 from scigen.denoiser import Network
+from scigen.domains.molecules.codec import BOND_ORDERS, TOKENS
 from scigen.nn.transformer import nothing, pair_distance
 from scigen.objective import late_times, truncated_snr
 from scigen.process.affine import Affine
@@ -50,7 +51,7 @@ def molecule_loss(
     x_t = process.noise(x0, couple(x0, x1), t, rng)
     logsnr = affine.logsnr(t)
     scaled = x_t.replace(pos=x_t["pos"] / affine.scale(t)[:, None, None])
-    previous = nothing(x_t)
+    previous = nothing(x_t, len(TOKENS), BOND_ORDERS)
     if torch.rand((), generator=rng, device=rng.device) < config.self_condition:
         with torch.no_grad():
             out = network(scaled, logsnr, previous)
