@@ -45,12 +45,14 @@ class Row:
 
 
 def measure(weights: store.Weights, plan: Plan, label: str, n: int, seed: int, extras: Sequence[str] = ()) -> Row:
-    """Draw n samples under `seed` and score all of them, failures included as invalid."""
+    """Draw n samples under `seed` and score the finite ones; the label counts the others, so none goes unseen."""
     began = time.perf_counter()
     sizes = {int(k): int(v) for k, v in weights.card["sizes"].items()}
     drawn = [d for group in draw_molecules(weights.network, plan, range(n), seed, sizes) for d in group]
     seconds = time.perf_counter() - began
     mols = [to_rdkit(d.molecule) for d in drawn if d.molecule is not None]
+    if lost := n - len(mols):
+        label += f" ({lost} not finite)"
     scores = score_molecules(mols, check_molecules(mols), extras)
     return Row(label, seconds, {s.name: s.value for s in scores}, {s.name: s.data for s in scores})
 
