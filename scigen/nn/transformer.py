@@ -168,7 +168,7 @@ def pull(coefficient: Tensor, v: Tensor, mask: Tensor) -> Tensor:
 def distances(v: Tensor) -> Tensor:
     """|v_i^c - v_j^c| of every pair and vector channel, `[B, N, 3, C] -> [B, N, N, C]`, in single precision or better.
 
-    One axis after the other and not in half precision: no array holds all three, and on a CPU it takes a third of the time.
+    One axis after the other and not in half precision: no array holds all three, and a CPU needs a third of the time.
     """
     axes = v.to(torch.promote_types(v.dtype, torch.float32)).unbind(2)
     x, y, z = ((axis[:, :, None] - axis[:, None]).square() for axis in axes)
