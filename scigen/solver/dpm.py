@@ -72,6 +72,5 @@ def dpmpp_2m(
         return expand(decay, x) * x - expand(affine.alpha(s) * torch.expm1(ell_t - ell_s), x) * guess
 
     belief = denoise(x_t, t, memory and memory.belief)
-    # A belief formed at t itself (Heun's second one) has no slope to give.
-    history = (memory.belief,) if memory is not None and memory.t > t else ()
+    history = [m.belief for m in memory.history(t, 1)] if memory else []
     return move(process, rule, t, s, rng, x_t, belief, *history), Memory(belief, t)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Protocol, TypeAlias, cast
 
@@ -16,10 +16,29 @@ __all__ = ["Memory", "Solver", "ancestral", "declare", "sample"]
 
 @dataclass(frozen=True)
 class Memory:
-    """What a move leaves to the next: the belief it used and where. Multistep solvers and self-conditioning read it."""
+    """What a move leaves to the next: the belief it used, its time, the state it was formed at, and the move before.
+
+    Self-conditioning reads the belief. Multistep solvers leave `x` and as many moves as they will ask for, no more:
+    a run then holds a few states, whatever its length.
+    """
 
     belief: Belief
     t: float
+    x: Any = None
+    before: Memory | None = None
+
+    def history(self, t: float, length: int) -> list[Memory]:
+        """At most `length` moves made from other times than `t`, the latest first.
+
+        A belief formed at t itself (Heun's second one) has no slope to give, and hides those before it.
+        """
+        if self.t == t or length == 0:
+            return []
+        return [self, *(self.before.history(self.t, length - 1) if self.before else [])]
+
+    def after(self, moves: list[Memory]) -> Memory:
+        """This move with `moves`, the latest first, before it."""
+        return replace(self, before=moves[0].after(moves[1:]) if moves else None)
 
 
 class Solver(Protocol):
