@@ -108,9 +108,9 @@ def markovian(joint: Joint, scale: float, steps: int = 1000) -> Joint:
 
 
 def fit_marginals(joint: Joint, cov0: Tensor, cov1: Tensor) -> Joint:
-    """One round of iterative proportional fitting: reset the law of x1 keeping x0 | x1, then that of x0 keeping x1 | x0.
+    """One round of iterative proportional fitting: reset x1's law keeping x0 | x1, then x0's law keeping x1 | x0.
 
-    Started from x1 = x0 + scale z it leads to the Schroedinger bridge. Ruschendorf 1995; arXiv:2106.01357
+    Started from x1 = x0 + scale z it leads to the Schroedinger bridge. De Bortoli et al. 2021, arXiv:2106.01357
     """
     regress0 = torch.linalg.solve(joint.cov1, joint.cross, left=False)  # x0 = B x1 + noise
     spread0 = joint.cov0 + regress0 @ (cov1 - joint.cov1) @ regress0.mT

@@ -83,8 +83,8 @@ def trigonometric(scale: float) -> Interpolant:
 def carry(process: TwoSided, x_t: Tensor, ends: Ends, t: Time, s: Time, fresh: Time = 0.0) -> Tensor:
     """Mean of x_s for the believed ends: alpha_s x0 + beta_s x1 + sqrt(gamma_s^2 - fresh) E[z | x_t].
 
-    `fresh <= gamma_s^2` is the variance that new noise will put back. Where gamma_t = 0 the ends say nothing of z, whose
-    mean is then taken as 0; that costs O(t - s), once.
+    `fresh <= gamma_s^2` is the variance that new noise will put back. Where gamma_t = 0 the ends say nothing of z; its
+    mean is then taken as 0, which costs O(t - s) once.
     """
     (a, b, c), (a_s, b_s, c_s) = _curves(process, t, x_t), _curves(process, s, x_t)
     kept = (c_s**2 - expand(fresh, x_t)).clamp(min=0).sqrt()
