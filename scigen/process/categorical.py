@@ -99,9 +99,9 @@ class Categorical:
         return torch.where(_one_hot(x_t, self.m) > 0, 0.0, rate * self.m.to(x_t.device))
 
     def reverse_rates(self, x_t: Tensor, belief: Tensor, t: Time) -> Tensor:
-        """Jumps per unit of falling t from x_t to y: m(x_t) (-keep' / keep) p_t(y) / p_t(x_t), 0 at y = x_t; `[..., K]`.
+        """Jumps per unit of falling t, x_t to y: m(x_t) (-keep' / keep) p_t(y) / p_t(x_t), 0 at y = x_t; `[..., K]`.
 
-        For an absorbing chain belief(y) (-keep') / (1 - keep) at a mask, finite at keep = 0 too; for the others infinite
+        For an absorbing chain belief(y) (-keep') / (1 - keep) at a mask, finite at keep = 0; for the others infinite
         there. arXiv:2205.14987, arXiv:2310.16834
         """
         here, w = self._origins(x_t, belief, t)
