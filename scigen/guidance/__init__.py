@@ -1,0 +1,1 @@
+"""Guidance: from one denoiser to another, and samples that agree with what is known."""
