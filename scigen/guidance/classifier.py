@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from scigen.denoiser import Belief, Denoiser
-from scigen.guidance.gradient import detached, gain, leaf, ordinary, put, recording, take
+from scigen.guidance.gradient import affine_of, detached, gain, leaf, ordinary, put, recording, take
 from scigen.process.affine import Affine
+from scigen.process.product import Product
 from scigen.state import Time, expand
 
 __all__ = ["classifier", "reward"]
@@ -23,7 +24,7 @@ __all__ = ["classifier", "reward"]
 
 def classifier(
     denoise: Denoiser,
-    affine: Affine,
+    process: Affine | Product,
     log_p: Callable[[Any, Time], Tensor],
     weight: float | Tensor = 1.0,
     field: str = "pos",
@@ -31,13 +32,14 @@ def classifier(
     """Guide by `log_p(x_t, t) [B]`, up to a constant: a classifier of noisy data, or a value function.
 
     `weight` is one number or one per sample. On a `State` only the affine `field` is guided; tokens learn of y through
-    the coordinates they see at the next level. Raises ValueError at alpha = 0 and for a field of classes.
+    the coordinates they see at the next level. Raises ValueError at alpha = 0 and for a field that is not affine.
     """
+    affine = affine_of(process, field)
 
     def guided(x_t: Any, t: Time, previous: Belief | None = None) -> Belief:
         step = weight * gain(affine, t)
         with recording():
-            x, at = leaf(x_t, field)
+            x, at = leaf(process, x_t, field)
             (slope,) = torch.autograd.grad(log_p(x, t).sum(), at)
         belief = denoise(x_t, t, previous)
         return put(belief, field, take(belief, field) + expand(step, slope) * slope)
@@ -47,7 +49,7 @@ def classifier(
 
 def reward(
     denoise: Denoiser,
-    affine: Affine,
+    process: Affine | Product,
     log_p: Callable[[Belief], Tensor],
     weight: float | Tensor = 1.0,
     field: str = "pos",
@@ -59,11 +61,12 @@ def reward(
     (`inverse.moment_matching` mends that for linear observations). DPS, arXiv:2209.14687; arXiv:2302.07121.
     Raises what `classifier` raises.
     """
+    affine = affine_of(process, field)
 
     def guided(x_t: Any, t: Time, previous: Belief | None = None) -> Belief:
         step = weight * gain(affine, t)
         with recording():
-            x, at = leaf(x_t, field)
+            x, at = leaf(process, x_t, field)
             belief = denoise(x, t, ordinary(previous))
             (slope,) = torch.autograd.grad(log_p(belief).sum(), at)
         belief = detached(belief)

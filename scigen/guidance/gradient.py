@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from scigen.process.affine import Affine
+from scigen.process.product import Product
 from scigen.state import Time
 
-__all__ = ["detached", "gain", "leaf", "ordinary", "put", "recording", "take"]
+__all__ = ["affine_of", "detached", "gain", "leaf", "ordinary", "put", "recording", "take"]
 
 
 @contextmanager
@@ -26,17 +27,24 @@ def recording() -> Iterator[None]:
         yield
 
 
-def leaf(x_t: Any, field: str) -> tuple[Any, Tensor]:
-    """A copy of x_t and the tensor in it to differentiate by: x_t itself, or the `field` of a `State`.
+def affine_of(process: Affine | Product, field: str) -> Affine:
+    """The process of the tensor, or of the `field` of a state; raises ValueError where that is not affine."""
+    part = process.parts.get(field) if isinstance(process, Product) else process
+    if not isinstance(part, Affine):
+        kind = "no process" if part is None else f"a {type(part).__name__} process"
+        raise ValueError(f"a gradient guides affine fields alone, and '{field}' has {kind}; set `field` to another.")
+    return part
 
-    Call it while `recording`. Raises ValueError when the field holds classes: they have no gradient.
+
+def leaf(process: Affine | Product, x_t: Any, field: str) -> tuple[Any, Tensor]:
+    """A copy of x_t, and the tensor in it to differentiate by: x_t itself, or the `field` of a `State`.
+
+    The state depends on the tensor through the process's projection, so that gradients keep its constraints (a belief
+    in centred coordinates stays centred). Call it while `recording`.
     """
     x_t = ordinary(x_t)
-    at = take(x_t, field).detach()
-    if not at.is_floating_point():
-        raise ValueError(f"`field` '{field}' holds {at.dtype} classes, which have no gradient; name an affine field.")
-    at.requires_grad_()
-    return (at if isinstance(x_t, Tensor) else x_t.replace(**{field: at})), at
+    at = take(x_t, field).detach().requires_grad_()
+    return (process.project(x_t.replace(**{field: at})) if isinstance(process, Product) else at), at
 
 
 def ordinary(x: Any) -> Any:

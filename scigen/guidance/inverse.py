@@ -19,9 +19,10 @@ from torch import Tensor
 
 from scigen.denoiser import Belief, Denoiser
 from scigen.guidance.classifier import reward
-from scigen.guidance.gradient import detached, gain, leaf, ordinary, put, recording, take
+from scigen.guidance.gradient import affine_of, detached, gain, leaf, ordinary, put, recording, take
 from scigen.oracle import gaussian_variance
 from scigen.process.affine import Affine
+from scigen.process.product import Product
 from scigen.state import Time, expand
 
 __all__ = ["Observation", "dps", "moment_matching", "pigdm"]
@@ -53,13 +54,13 @@ class Observation:
 
 
 def dps(
-    denoise: Denoiser, affine: Affine, observation: Observation, weight: float | Tensor = 1.0, field: str = "pos"
+    denoise: Denoiser, process: Affine | Product, observation: Observation, weight: float | Tensor = 1.0, field: str = "pos"
 ) -> Denoiser:
     """C = 0, diffusion posterior sampling: the gradient of log N(y; A x0, var I) through the belief.
 
     It takes the belief for the truth, so it overshoots by V / var where noise hides more than the instrument: the
     paper scales it down by hand, which is `weight`. One backward pass, and A may be curved. Chung et al. 2022,
-    arXiv:2209.14687. Raises ValueError for var = 0, at alpha = 0 and for a field of classes.
+    arXiv:2209.14687. Raises ValueError for var = 0, at alpha = 0 and for a field that is not affine.
     """
     if bool((torch.as_tensor(observation.var) <= 0).any()):
         raise ValueError(f"`dps` needs a positive `var`, got {observation.var}; use `moment_matching` for exact data.")
@@ -68,12 +69,12 @@ def dps(
         miss = observation.residual(take(belief, field))
         return -(miss.square() / (2 * expand(observation.var, miss))).flatten(1).sum(1)
 
-    return reward(denoise, affine, log_p, weight, field)
+    return reward(denoise, process, log_p, weight, field)
 
 
 def pigdm(
     denoise: Denoiser,
-    affine: Affine,
+    process: Affine | Product,
     observation: Observation,
     std: float = 1.0,
     iterations: int = 5,
@@ -83,34 +84,35 @@ def pigdm(
 
     Exact for such data. Song et al., ICLR 2023 (openreview.net/forum?id=9_gsMA8MRKQ). `iterations` bounds the conjugate
     gradients, as in `moment_matching`, but each is a pass through A alone. Raises ValueError at alpha = 0 and for a
-    field of classes.
+    field that is not affine.
     """
-    return _kalman(denoise, affine, observation, iterations, field, std)
+    return _kalman(denoise, process, observation, iterations, field, std)
 
 
 def moment_matching(
-    denoise: Denoiser, affine: Affine, observation: Observation, iterations: int = 5, field: str = "pos"
+    denoise: Denoiser, process: Affine | Product, observation: Observation, iterations: int = 5, field: str = "pos"
 ) -> Denoiser:
     """C = V: the exact posterior belief for Gaussian data, whatever its covariance, A and var.
 
     The system is solved by `iterations` of conjugate gradients, a backward pass through the denoiser each and one
     more: as many as y has entries solve it, few damp it. Rozet et al. 2024, arXiv:2405.13712. On a `State` only the
-    affine `field` is corrected. Raises ValueError at alpha = 0 and for a field of classes.
+    affine `field` is corrected. Raises ValueError at alpha = 0 and for a field that is not affine.
     """
-    return _kalman(denoise, affine, observation, iterations, field, None)
+    return _kalman(denoise, process, observation, iterations, field, None)
 
 
 def _kalman(
-    denoise: Denoiser, affine: Affine, observation: Observation, iterations: int, field: str, std: float | None
+    denoise: Denoiser, process: Affine | Product, observation: Observation, iterations: int, field: str, std: float | None
 ) -> Denoiser:
     """C is V where `std` is None."""
     if iterations < 1:
         raise ValueError(f"`iterations` must be at least 1, got {iterations}; 5 is usual.")
+    affine = affine_of(process, field)
 
     def guided(x_t: Any, t: Time, previous: Belief | None = None) -> Belief:
         scale = gain(affine, t)
         with recording():
-            x, at = leaf(x_t, field)
+            x, at = leaf(process, x_t, field)
             belief = denoise(x, t, ordinary(previous))
             x0 = take(belief, field)
             adjoint = observation.adjoint(x0)

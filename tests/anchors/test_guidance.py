@@ -177,8 +177,8 @@ def test_gradients_guide_the_named_field_and_pass_the_others():
     process, plain = Product({"pos": FLOW, "atom": uniform_tokens(2, keep_of(FLOW))}), two_fields(0.7, [0.8, 0.2])
     x = process.source(blank(8), torch.Generator().manual_seed(0))
     for rule in (
-        classifier(plain, FLOW, lambda x, t: x["pos"].sum(1)),
-        reward(plain, FLOW, lambda belief: belief["pos"].sum(1) * belief["atom"][:, 0, 1]),
+        classifier(plain, process, lambda x, t: x["pos"].sum(1)),
+        reward(plain, process, lambda belief: belief["pos"].sum(1) * belief["atom"][:, 0, 1]),
     ):
         got, was = rule(x, 0.5), plain(x, 0.5)
         assert torch.equal(got["atom"], was["atom"]) and (got["pos"] - was["pos"]).abs().min() > 1e-2
@@ -269,5 +269,7 @@ def test_impossible_requests_are_refused():
         cfg(on_gaussian(FLOW), on_gaussian(FLOW), FLOW, 2.0, rescale=1.5)
     with pytest.raises(ValueError, match="`low` must be below"):
         interval(on_gaussian(FLOW), on_gaussian(FLOW), FLOW, low=3.0, high=-3.0)
-    with pytest.raises(ValueError, match="no gradient; name an affine field"):
-        reward(two_fields(0.0, [0.5, 0.5]), FLOW, lambda belief: belief, field="atom")(blank(2), 0.5)
+    process = Product({"pos": FLOW, "atom": uniform_tokens(2, keep_of(FLOW))})
+    for field, kind in {"atom": "a Categorical process", "charge": "no process"}.items():
+        with pytest.raises(ValueError, match=f"'{field}' has {kind}"):
+            reward(two_fields(0.0, [0.5, 0.5]), process, lambda belief: belief, field=field)
