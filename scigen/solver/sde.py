@@ -1,21 +1,22 @@
-"""The reverse SDE dx = (f x - g^2 score) dt + g dW, and Langevin correctors that hold the marginal at one time.
+"""The reverse SDEs dx = (f x - (1 + eta^2) / 2 g^2 score) dt + eta g dW, and Langevin correctors at one time.
 
-Song et al. 2021, arXiv:2011.13456.
+Every eta has the same marginals: 0 is the probability-flow ODE, 1 the reverse SDE of Song et al., arXiv:2011.13456.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from scigen.denoiser import Denoiser, epsilon, velocity
 from scigen.process.affine import Affine
 from scigen.solver.lift import adjust, at_data, move
 from scigen.solver.loop import Memory, Solver, ancestral, declare
-from scigen.state import Rng, expand, normal
+from scigen.state import Rng, Time, expand, normal
 
-__all__ = ["euler_maruyama", "langevin", "predictor_corrector"]
+__all__ = ["dpmpp_2m_sde", "euler_maruyama", "exponential", "langevin", "predictor_corrector", "reverse_drift"]
 
 
 @declare(order=1)
@@ -28,16 +29,67 @@ def euler_maruyama(
     """
 
     def rule(affine: Affine, x: Tensor, x0: Tensor) -> Tensor:
-        if float(affine.alpha(t)) == 0:
-            raise ValueError(
-                f"Euler-Maruyama cannot start at t={t}, where alpha is 0; start at 1 - 1e-3 or use `ddim(1)`."
-            )
-        g2 = affine.diffusion_squared(t)
-        drift = velocity(affine, x, x0, t) + expand(g2 / (2 * affine.sigma(t)), x) * epsilon(affine, x, x0, t)
-        return x + (s - t) * drift + expand((g2 * (t - s)).sqrt(), x) * normal(x, rng)
+        noise = expand((affine.diffusion_squared(t) * (t - s)).sqrt(), x) * normal(x, rng)
+        return x + (s - t) * reverse_drift(affine, x, x0, t) + noise
 
     belief = denoise(x_t, t, memory and memory.belief)
     return move(process, rule, t, s, rng, x_t, belief), Memory(belief, t)
+
+
+def dpmpp_2m_sde(eta: float = 1.0) -> Solver:
+    """DPM-Solver++(2M) on the SDE of noise `eta`: exact in the linear part and in the noise, of second order in law.
+
+    `exponential` with the belief taken linear in ell: D = x0 + (x0 - previous) h / (2 h_prev). eta = 0 is
+    `dpmpp_2m`; without a step before it the move is `ddim` (at eta = 1, `ancestral`), as it is from alpha_t = 0, and at
+    sigma_s = 0 it is the belief. arXiv:2211.01095. Raises ValueError for a negative eta.
+    """
+    if not eta >= 0:
+        raise ValueError(f"`eta` must be at least 0, got {eta}; 0 is the ODE, 1 the reverse SDE.")
+
+    @declare(order=2)
+    def step(
+        process: Any, denoise: Denoiser, x_t: Any, t: float, s: float, rng: Rng, memory: Memory | None
+    ) -> tuple[Any, Memory]:
+        def rule(affine: Affine, x: Tensor, x0: Tensor, *previous: Tensor) -> Tensor:
+            ell_t, ell_s = affine.half_logsnr(t), affine.half_logsnr(s)
+            guess = x0
+            if memory is not None and previous and torch.isfinite(ell_s):
+                weight = (ell_s - ell_t) / (2 * (ell_t - affine.half_logsnr(memory.t)))
+                guess = x0 + expand(weight, x) * (x0 - previous[0])
+            decay = affine.sigma(s) / affine.sigma(t)
+            keep, pull, fresh = exponential(affine.alpha(s), affine.sigma(s), decay, ell_t - ell_s, eta)
+            x_s = expand(keep, x) * x + expand(pull, x) * guess
+            return x_s if eta == 0 else x_s + expand(fresh, x) * normal(x, rng)
+
+        belief = denoise(x_t, t, memory and memory.belief)
+        history = (memory.belief,) if memory is not None and memory.t > t else ()
+        return move(process, rule, t, s, rng, x_t, belief, *history), Memory(belief, t)
+
+    return step
+
+
+def exponential(alpha: Tensor, sigma: Tensor, decay: Tensor, gap: Tensor, eta: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The SDE of noise `eta` from t to s, solved exactly for a belief that stays put: (a, b, c) in a x_t + b x0 + c z.
+
+    a = decay e^(eta^2 gap),  b = alpha (1 - e^((1 + eta^2) gap)),  c = sigma sqrt(1 - e^(2 eta^2 gap)), with alpha and
+    sigma at s, decay = sigma_s / sigma_t and gap = ell_t - ell_s <= 0; all numbers or all of one shape.
+    """
+    gap = gap.clamp(min=-1e4)  # e^-10000 is 0, and 0 gap is not NaN, as eta = 0 from a pure source would have it
+    noise = sigma * (-torch.expm1(2 * eta**2 * gap)).sqrt()
+    return decay * (eta**2 * gap).exp(), -alpha * torch.expm1((1 + eta**2) * gap), noise
+
+
+def reverse_drift(affine: Affine, x_t: Tensor, x0: Tensor, t: Time) -> Tensor:
+    """f x - g^2 score = velocity + g^2 eps / (2 sigma), on tensors `[B, ...]`, at one t or one per sample `[B]`.
+
+    Raises ValueError where alpha = 0 (t = 1 of flow and cosine): g^2 is infinite there.
+    """
+    if bool((affine.alpha(t) == 0).any()):
+        raise ValueError(
+            f"the reverse SDE has no drift at t={t}, where alpha is 0; start at 1 - 1e-3 or use `ddim(1)`."
+        )
+    pull = affine.diffusion_squared(t) / (2 * affine.sigma(t))
+    return velocity(affine, x_t, x0, t) + expand(pull, x_t) * epsilon(affine, x_t, x0, t)
 
 
 def predictor_corrector(predictor: Solver = ancestral, corrections: int = 1, snr: float = 0.16) -> Solver:
