@@ -64,7 +64,8 @@ class Categorical:
     def ratios(self, x_t: Tensor, belief: Tensor, t: Time) -> Tensor:
         """Concrete score p_t(y) / p_t(x_t) over y `[..., K]`, the other tokens fixed; 1 at y = x_t.
 
-        sum_x0 belief(x0) Qbar_t(x0, y) / Qbar_t(x0, x_t) = keep w(y) + (1 - keep) m(y) sum w. arXiv:2310.16834
+        sum_x0 belief(x0) Qbar_t(x0, y) / Qbar_t(x0, x_t) = keep w(y) + (1 - keep) m(y) sum w. From an unmasked token of
+        an absorbing chain, where m(x_t) = 0, it counts the one origin possible; no rate asks for it. arXiv:2310.16834
         """
         here, w = self._origins(x_t, belief, t)
         r = self.law(w, t)

@@ -31,9 +31,9 @@ __all__ = [
     "by_confidence",
     "euler_law",
     "euler_tokens",
-    "heat_bath_law",
     "of_best",
     "of_draw",
+    "renoise_law",
     "tau_leap",
     "tau_leap_law",
     "token_corrector",
@@ -139,11 +139,12 @@ def of_best(belief: Tensor, guess: Tensor) -> Tensor:
 
 
 def token_corrector(predictor: Solver = ancestral, corrections: int = 1, share: float = 0.1) -> Solver:
-    """Any solver, then `corrections` sweeps that redraw each token with probability `share` given all others at time s.
+    """Any solver, then `corrections` sweeps at the level reached: each token goes, with probability `share`, back to
+    x0 ~ belief and forward to s.
 
-    Leaves p_s invariant: exactly for one token, up to the parallel draws for several; lets masks come back, which
-    mends early mistakes. The heat-bath form of the correctors of arXiv:2205.14987. Affine fields stay. Raises
-    ValueError for a negative count, a share outside (0, 1], or a process without tokens.
+    Leaves p_s invariant: exactly for one token, up to the parallel draws for several; lets masks come back, which mends
+    early mistakes. A Gibbs form of the correctors of arXiv:2205.14987. Affine fields stay. Raises ValueError for a
+    negative count, a share outside (0, 1], or a process without tokens.
     """
     if corrections < 0 or not 0 < share <= 1:
         raise ValueError(f"`corrections` must be >= 0 and `share` in (0, 1], got {corrections}, {share}; try 1, 0.1.")
@@ -159,7 +160,7 @@ def token_corrector(predictor: Solver = ancestral, corrections: int = 1, share: 
         for _ in range(0 if done else corrections):
             belief = denoise(x_s, s, belief)
             fresh = {
-                name: draw(heat_bath_law(part, field_of(x_s, name), field_of(belief, name), s, share), rng)
+                name: draw(renoise_law(part, field_of(x_s, name), field_of(belief, name), s, share), rng)
                 for name, part in tokens.items()
             }
             x_s = process.project(x_s.replace(**fresh)) if isinstance(process, Product) else fresh[""]
@@ -168,11 +169,13 @@ def token_corrector(predictor: Solver = ancestral, corrections: int = 1, share: 
     return step
 
 
-def heat_bath_law(part: Categorical, x: Tensor, belief: Tensor, t: float, share: float) -> Tensor:
-    """(1 - share) at x, share on p_t(y | the other tokens) ∝ the ratios p_t(y) / p_t(x): `[..., K]`."""
-    ratios = part.ratios(x, belief, t)
-    here = torch.nn.functional.one_hot(x, ratios.shape[-1]).to(ratios)
-    return (1 - share) * here + share * ratios / ratios.sum(-1, keepdim=True)
+def renoise_law(part: Categorical, x: Tensor, belief: Tensor, t: float, share: float) -> Tensor:
+    """(1 - share) at x, share on x0 ~ belief noised to t again, keep belief + (1 - keep) m: `[..., K]`.
+
+    A Gibbs step on (x0, x_t), so p_t is invariant.
+    """
+    fresh = part.law(belief.to(torch.promote_types(belief.dtype, torch.float32)), t)
+    return (1 - share) * torch.nn.functional.one_hot(x, fresh.shape[-1]).to(fresh) + share * fresh
 
 
 @dataclass(frozen=True)

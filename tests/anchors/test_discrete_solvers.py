@@ -15,9 +15,9 @@ from scigen.solver.discrete import (
     by_confidence,
     euler_law,
     euler_tokens,
-    heat_bath_law,
     of_best,
     of_draw,
+    renoise_law,
     tau_leap,
     tau_leap_law,
     token_corrector,
@@ -147,7 +147,7 @@ def test_corrector_holds_the_marginal(kind):
             x = states(len(process.m), law.dim())
             belief, p = oracle.tokens(process, law)(x, t).nan_to_num(), noised(process, law, t)
             for share in (1.0, 0.1, 0.05):
-                rows = product(heat_bath_law(process, x, belief, t, share))
+                rows = product(renoise_law(process, x, belief, t, share))
                 drift[law.dim(), share] = distance(p @ rows, p)
         assert max(drift[1, share] for share in (1.0, 0.1, 0.05)) < 1e-15
         assert 3.5 < drift[3, 0.1] / drift[3, 0.05] < 4.5
@@ -157,7 +157,7 @@ def test_a_corrector_mends_a_poor_start():
     """Sweeps at a fixed level carry any law to the marginal; without them the chain keeps the error of its start."""
     process, joint = kinds()["uniform"], JOINT
     x, t = states(3, 3), 0.3
-    rows = product(heat_bath_law(process, x, oracle.tokens(process, joint)(x, t), t, 0.05))
+    rows = product(renoise_law(process, x, oracle.tokens(process, joint)(x, t), t, 0.05))
     p = torch.full((27,), 1 / 27, dtype=torch.float64)
     before = distance(p, noised(process, joint, t))
     after = distance(p @ torch.linalg.matrix_power(rows, 400), noised(process, joint, t))

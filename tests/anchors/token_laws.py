@@ -23,7 +23,7 @@ def kinds(keep=KEEP):
 
 
 # Three tokens of three classes, every one of them tied to the others.
-JOINT = torch.rand(3, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3)) ** 3
+JOINT = torch.rand(3, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3)) ** 2
 JOINT /= JOINT.sum()
 
 
