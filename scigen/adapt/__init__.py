@@ -1,0 +1,1 @@
+"""Adaptation: trained networks taught something more, the trunk itself kept."""

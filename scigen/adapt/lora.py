@@ -1,0 +1,116 @@
+"""Low-rank adapters: W + (alpha / r) B A on the linear maps of a trained network, B = 0 at the start.
+
+The adapter is a parametrization of each weight, so a network adapts without a line of its own: B A costs r d^2 once a
+pass, whatever the number of atoms and pairs, where (x A') B' would cost a pass over all of them and keep its
+activations. Linear maps that act on channels alone still do, so every symmetry stays. Hu et al. 2021, arXiv:2106.09685.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+__all__ = ["LowRank", "attach", "detach", "load", "merge", "tensors", "unmerge"]
+
+
+class LowRank(nn.Module):
+    """weight + scale up @ down: `weight [out, in]`, `up [out, r]`, `down [r, in]`."""
+
+    scale: Tensor
+
+    def __init__(self, down: Tensor, up: Tensor, scale: Tensor) -> None:
+        super().__init__()
+        self.down, self.up = nn.Parameter(down), nn.Parameter(up)
+        self.register_buffer("scale", scale)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight + self.scale * (self.up @ self.down)
+
+
+def attach(
+    network: nn.Module, rank: int, rng: torch.Generator, where: str = ".*", alpha: float | None = None
+) -> list[nn.Parameter]:
+    """Adapt in place every `nn.Linear` whose whole name matches the pattern `where`, freeze all else.
+
+    Returns the parameters to train. Until they move the outputs are bit for bit those of the frozen network. `alpha` is
+    `rank` unless given; a map of lower rank than `rank` takes its own. Raises ValueError for a rank below 1, a pattern
+    without a match, and a network that already has adapters.
+    """
+    linears = {name: m for name, m in network.named_modules() if isinstance(m, nn.Linear)}
+    chosen = [name for name in linears if re.fullmatch(where, name)]
+    if rank < 1:
+        raise ValueError(f"`rank` must be at least 1, got {rank}; 4 to 16 are usual.")
+    if not chosen:
+        raise ValueError(f"`where` '{where}' matches no linear map; their names are like {', '.join(list(linears)[-3:])}.")
+    new = {}
+    for name in chosen:
+        weight = linears[name].weight
+        r = min(rank, *weight.shape)
+        draw = torch.randn(r, weight.shape[1], generator=rng, dtype=weight.dtype, device=rng.device)
+        new[f"{name}.down"] = draw.to(weight.device) / weight.shape[1] ** 0.5
+        new[f"{name}.up"] = weight.new_zeros(weight.shape[0], r)
+        new[f"{name}.scale"] = weight.new_tensor((rank if alpha is None else alpha) / rank)
+    return load(network, new)
+
+
+def load(network: nn.Module, adapters: Mapping[str, Tensor]) -> list[nn.Parameter]:
+    """Attach the adapters that `tensors` returned, freeze all else; returns their parameters.
+
+    Raises ValueError when the network has adapters already, or no such linear map of that shape.
+    """
+    if next(_adapters(network), None):
+        raise ValueError("the network already has adapters; `merge` or `detach` them first.")
+    modules, trained = dict(network.named_modules()), []
+    names = sorted({name.rpartition(".")[0] for name in adapters})
+    parts = {name: [adapters.get(f"{name}.{part}") for part in ("down", "up", "scale")] for name in names}
+    for name, (down, up, scale) in parts.items():
+        linear = modules.get(name)
+        fits = isinstance(linear, nn.Linear) and down is not None and up is not None and scale is not None
+        if not fits or (len(up), down.shape[1]) != linear.weight.shape or up.shape[1] != len(down):
+            raise ValueError(f"the adapter of '{name}' does not fit; load it into the kind of network it was made for.")
+    network.requires_grad_(False)
+    for name, pieces in parts.items():
+        low = LowRank(*(x.detach().clone().to(modules[name].weight) for x in pieces))
+        parametrize.register_parametrization(modules[name], "weight", low)
+        trained += [low.down, low.up]
+    return trained
+
+
+def tensors(network: nn.Module) -> dict[str, Tensor]:
+    """The adapters by flat name (`layers.0.node_in.down`, `.up`, `.scale`), ready for safetensors."""
+    return {f"{name}.{k}": v.detach() for name, _, low in _adapters(network) for k, v in low.state_dict().items()}
+
+
+def merge(network: nn.Module) -> dict[str, Tensor]:
+    """Fold the adapters into the weights, W <- W + scale B A, and return them: inference then costs what it did."""
+    kept = tensors(network)
+    _release(network, keep=True)
+    return kept
+
+
+def unmerge(network: nn.Module, adapters: Mapping[str, Tensor]) -> list[nn.Parameter]:
+    """Undo `merge`: subtract scale B A, which restores W to rounding, and attach the adapters again."""
+    negative = {k: -v if k.endswith(".scale") else v for k, v in adapters.items()}
+    load(network, negative)
+    _release(network, keep=True)
+    return load(network, adapters)
+
+
+def detach(network: nn.Module) -> None:
+    """Take the adapters off; the trunk is bit for bit what it was, and stays frozen."""
+    _release(network, keep=False)
+
+
+def _release(network: nn.Module, keep: bool) -> None:
+    for _, linear, _ in list(_adapters(network)):
+        parametrize.remove_parametrizations(linear, "weight", leave_parametrized=keep)
+
+
+def _adapters(network: nn.Module) -> Iterator[tuple[str, nn.Module, LowRank]]:
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Linear) and parametrize.is_parametrized(module, "weight"):
+            yield name, module, module.parametrizations.weight[0]
