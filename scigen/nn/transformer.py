@@ -61,8 +61,8 @@ class GraphTransformer(nn.Module):
         nn.init.zeros_(self.vector_out.weight)
 
     def forward(self, x: State, logsnr: Tensor, previous: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """`pos` float32 `[B, N, 3]`, logits `atom [B, N, K]` and `bond [B, N, N, 4]` (symmetric)."""
-        mask, pos = x.mask, x["pos"].float()
+        """`pos [B, N, 3]`, logits `atom [B, N, K]` and `bond [B, N, N, 4]` (symmetric), in single precision or better."""
+        mask, pos = x.mask, full(x["pos"])
         signal = torch.sigmoid(logsnr)[:, None, None].sqrt()
         residual = torch.sigmoid(-logsnr)[:, None, None].sqrt()
         condition = self.logsnr(logsnr) + self.size(x.sizes.clamp(max=self.config.max_atoms))
@@ -74,7 +74,7 @@ class GraphTransformer(nn.Module):
         # Unit-variance target at every noise level (Karras et al. 2022, arXiv:2206.00364): x0 = alpha y + sigma F.
         x0 = signal * pos + residual * self.vector_out(v).squeeze(-1)
         bond = self.bond_out(torch.cat([e + e.transpose(1, 2), distances(v)], -1))
-        return {"pos": center(x0, mask), "atom": self.atom_out(self.norm(h)).float(), "bond": bond.float()}
+        return {"pos": center(x0, mask), "atom": full(self.atom_out(self.norm(h))), "bond": full(bond)}
 
     def embed(
         self, x: State, pos: Tensor, previous: Mapping[str, Tensor] | None
@@ -82,7 +82,7 @@ class GraphTransformer(nn.Module):
         """First scalars, vectors and pair features, from x_t and the belief of the step before (zeros without one)."""
         c = self.config
         previous = nothing(x, c.atoms, c.bonds) if previous is None else previous
-        last, atom, bond = (previous[name].float() for name in ("pos", "atom", "bond"))
+        last, atom, bond = (full(previous[name]) for name in ("pos", "atom", "bond"))
         now, before = (radial_basis(pair_distance(p), c.radial, 5.0) for p in (pos, last))
         e = self.bond(x["bond"]) + self.pair_in(torch.cat([bond, now, before], -1))
         h = self.atom(x["atom"]) + self.atom_previous(atom)
@@ -141,12 +141,17 @@ class Layer(nn.Module):
 
 def nothing(x: State, atoms: int, bonds: int) -> dict[str, Tensor]:
     """The belief before the first step: zeros for coordinates, `atoms` tokens and `bonds` orders."""
-    pos = x["pos"].float()
+    pos = full(x["pos"])
     return {
         "pos": torch.zeros_like(pos),
         "atom": pos.new_zeros(*x["atom"].shape, atoms),
         "bond": pos.new_zeros(*x["bond"].shape, bonds),
     }
+
+
+def full(x: Tensor) -> Tensor:
+    """x in single precision, or in its own where that is better: float64 stays float64."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def root_mean_square(v: Tensor, mask: Tensor) -> Tensor:
@@ -170,7 +175,7 @@ def distances(v: Tensor) -> Tensor:
 
     One axis after the other and not in half precision: no array holds all three, and a CPU needs a third of the time.
     """
-    axes = v.to(torch.promote_types(v.dtype, torch.float32)).unbind(2)
+    axes = full(v).unbind(2)
     x, y, z = ((axis[:, :, None] - axis[:, None]).square() for axis in axes)
     return (x + y + z + 1e-6).sqrt()
 
