@@ -61,20 +61,33 @@ class GraphTransformer(nn.Module):
         nn.init.zeros_(self.vector_out.weight)
 
     def forward(self, x: State, logsnr: Tensor, previous: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """`pos [B, N, 3]`, logits `atom [B, N, K]` and `bond [B, N, N, 4]` (symmetric), in single precision or better."""
-        mask, pos = x.mask, full(x["pos"])
+        """`pos [B, N, 3]`, logits `atom [B, N, K]` and symmetric `bond [B, N, N, 4]`, in single precision or better."""
+        hidden, context = self.start(x, logsnr, previous)
+        for layer in self.layers:
+            hidden = layer(*hidden, *context)
+        return self.finish(x, logsnr, *hidden)
+
+    @property
+    def channels(self) -> tuple[int, int, int]:
+        """Widths of the last axes of (h, v, e)."""
+        return self.config.width, self.config.vectors, self.config.pair
+
+    def start(
+        self, x: State, logsnr: Tensor, previous: Mapping[str, Tensor] | None
+    ) -> tuple[tuple[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """(h, v, e) before the first layer, and what every layer is told: the conditioning and the mask."""
+        condition = self.logsnr(logsnr) + self.size(x.sizes.clamp(max=self.config.max_atoms))
+        h, v, e = self.embed(x, full(x["pos"]), previous)
+        return (h + condition[:, None], v, e), (nn.functional.silu(condition), x.mask)
+
+    def finish(self, x: State, logsnr: Tensor, h: Tensor, v: Tensor, e: Tensor) -> dict[str, Tensor]:
+        """The belief read off (h, v, e) after the last layer."""
         signal = torch.sigmoid(logsnr)[:, None, None].sqrt()
         residual = torch.sigmoid(-logsnr)[:, None, None].sqrt()
-        condition = self.logsnr(logsnr) + self.size(x.sizes.clamp(max=self.config.max_atoms))
-        h, v, e = self.embed(x, pos, previous)
-        h = h + condition[:, None]
-        condition = nn.functional.silu(condition)
-        for layer in self.layers:
-            h, v, e = layer(h, v, e, condition, mask)
         # Unit-variance target at every noise level (Karras et al. 2022, arXiv:2206.00364): x0 = alpha y + sigma F.
-        x0 = signal * pos + residual * self.vector_out(v).squeeze(-1)
+        x0 = signal * full(x["pos"]) + residual * self.vector_out(v).squeeze(-1)
         bond = self.bond_out(torch.cat([e + e.transpose(1, 2), distances(v)], -1))
-        return {"pos": center(x0, mask), "atom": full(self.atom_out(self.norm(h))), "bond": full(bond)}
+        return {"pos": center(x0, x.mask), "atom": full(self.atom_out(self.norm(h))), "bond": full(bond)}
 
     def embed(
         self, x: State, pos: Tensor, previous: Mapping[str, Tensor] | None
