@@ -29,7 +29,7 @@ LAYERS = (
     ("process",),
     ("coupling", "denoiser", "oracle"),
     ("solver", "objective", "guidance", "likelihood"),
-    ("adapt", "distill", "align"),
+    ("adapt", "distill", "align", "bridge"),
     ("domains",),
     ("run",),
     ("cli",),

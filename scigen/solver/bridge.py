@@ -85,10 +85,10 @@ def given_start(bridge: Brownian, denoise: Denoiser, x1: Any, field: str = "pos"
     def back(y: Tensor, start: Tensor, t: Time) -> Tensor:
         return expand(bridge.beta(t), y) * start + expand(bridge.alpha(t).sqrt(), y) * y
 
-    def seen(y: Any, t: Time, previous: Belief | None = None) -> Belief:
-        if isinstance(y, State):
-            return denoise(y.replace(**{field: back(y[field], x1[field], t)}), t, previous)
-        return denoise(back(y, x1, t), t, previous)
+    def seen(x_t: Any, t: Time, previous: Belief | None = None) -> Belief:
+        if isinstance(x_t, State):
+            return denoise(x_t.replace(**{field: back(x_t[field], x1[field], t)}), t, previous)
+        return denoise(back(x_t, x1, t), t, previous)
 
     return process, seen
 
