@@ -39,9 +39,9 @@ def euler_maruyama(
 def dpmpp_2m_sde(eta: float = 1.0) -> Solver:
     """DPM-Solver++(2M) on the SDE of noise `eta`: exact in the linear part and in the noise, of second order in law.
 
-    `exponential` with the belief taken linear in ell: D = x0 + (x0 - previous) h / (2 h_prev). eta = 0 is
-    `dpmpp_2m`; without a step before it the move is `ddim` (at eta = 1, `ancestral`), as it is from alpha_t = 0, and at
-    sigma_s = 0 it is the belief. arXiv:2211.01095. Raises ValueError for a negative eta.
+    `exponential` with the belief taken linear in ell: D = x0 + (x0 - previous) h / (2 h_prev). eta = 0 is `dpmpp_2m`. A
+    move without history, from alpha_t = 0 or to sigma_s = 0 is of first order: `ancestral` at eta = 1, the belief where
+    sigma_s = 0. Any eta > 0 forgets a source at alpha_t = 0. arXiv:2211.01095. Raises ValueError for a negative eta.
     """
     if not eta >= 0:
         raise ValueError(f"`eta` must be at least 0, got {eta}; 0 is the ODE, 1 the reverse SDE.")
