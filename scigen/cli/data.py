@@ -10,7 +10,7 @@ __all__ = ["prepare"]
 
 
 def prepare(
-    name: Annotated[str, typer.Argument(help="Data set: qm9.")],
+    name: Annotated[str, typer.Argument(help="Data set: qm9, qm9-refine.")],
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing.")] = False,
 ) -> None:
     """Build a training set once, into the cache ($SCIGEN_CACHE or the XDG cache folder)."""

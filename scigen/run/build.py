@@ -12,14 +12,15 @@ import torch
 from torch import nn
 
 from scigen.process import affine
-from scigen.run.config import Config, NetworkConfig
+from scigen.run.schema import Config, MoleculeConfig, NetworkConfig, RefineConfig
 from scigen.solver.loop import Solver
 
 if TYPE_CHECKING:
     from scigen.domains.molecules.data import MoleculeSet
+    from scigen.domains.molecules.refine.task import RefineTask
     from scigen.domains.molecules.task import MoleculeTask
 
-__all__ = ["affine_process", "molecule_task", "named_solver", "network"]
+__all__ = ["affine_process", "named_solver", "network", "training_task"]
 
 
 def affine_process(name: str) -> affine.Affine:
@@ -63,36 +64,55 @@ def _shape(config: NetworkConfig, wanted: type) -> dict[str, Any]:
     return {k: v for k, v in config.model_dump().items() if k in names}
 
 
-def molecule_task(config: Config, device: torch.device, data: Path | None) -> MoleculeTask:
-    """The training task of a molecule config, on its training split."""
+def training_task(config: Config, device: torch.device, data: Path | None) -> MoleculeTask | RefineTask:
+    """What a config trains: a fresh network on the training split of its data."""
+    from scigen.domains.molecules.data import cache_dir
+
+    torch.manual_seed(config.train.seed)  # the one place that touches the global generator: initial weights
+    net = network(config.network)
+    path = data or cache_dir() / f"{config.data}.npz"
+    if isinstance(config, RefineConfig):
+        return _refine_task(config, net, path, str(device))
+    return _molecule_task(config, net, path, str(device))
+
+
+def _molecule_task(config: MoleculeConfig, net: nn.Module, path: Path, device: str) -> MoleculeTask:
     from scigen.coupling import independent, optimal_transport
     from scigen.domains.molecules.batches import Batches
-    from scigen.domains.molecules.data import cache_dir, load
+    from scigen.domains.molecules.data import load
     from scigen.domains.molecules.loss import LossConfig
     from scigen.domains.molecules.process import molecule_process
     from scigen.domains.molecules.task import MoleculeTask
 
-    path = data or cache_dir() / f"{config.data}.npz"
     molecules = load(path)
     bonded = np.diff(molecules.bond_start) > 0  # the few whose SMILES could not be laid on have nothing to teach
     rows = molecules.where("train")
     molecules = molecules.subset(rows[bonded[rows]])
-    couple = optimal_transport("pos") if config.coupling == "optimal" else independent
-    torch.manual_seed(config.train.seed)  # the one place that touches the global generator: initial weights
     return MoleculeTask(
-        network(config.network),
+        net,
         molecule_process(affine_process(config.process)),
-        Batches.of(molecules, config.train.batch, config.train.seed, str(device)),
+        Batches.of(molecules, config.train.batch, config.train.seed, device),
         LossConfig(**config.loss.model_dump()),
-        couple,
-        _facts(path, molecules),
+        optimal_transport("pos") if config.coupling == "optimal" else independent,
+        _facts(path, molecules, molecules.content_hash()),
     )
 
 
-def _facts(path: Path, molecules: MoleculeSet) -> dict[str, Any]:
+def _refine_task(config: RefineConfig, net: nn.Module, path: Path, device: str) -> RefineTask:
+    from scigen.domains.molecules.refine.pairs import load_pairs
+    from scigen.domains.molecules.refine.task import PairBatches, RefineLoss, RefineTask
+
+    pairs = load_pairs(path)
+    pairs = pairs.subset(pairs.molecules.where("train"))
+    batches = PairBatches.of(pairs, config.train.batch, config.train.seed, device)
+    facts = _facts(path, pairs.molecules, pairs.content_hash())
+    return RefineTask(net, batches, RefineLoss(**config.loss.model_dump()), facts)
+
+
+def _facts(path: Path, molecules: MoleculeSet, content: str) -> dict[str, Any]:
     """What the weights card says of the training data; sizes are drawn from this histogram when sampling."""
     sizes, counts = np.unique(molecules.sizes(), return_counts=True)
     return {
-        "data": {"name": path.stem, "molecules": len(molecules), "content_sha256": molecules.content_hash()},
+        "data": {"name": path.stem, "molecules": len(molecules), "content_sha256": content},
         "sizes": {str(n): int(c) for n, c in zip(sizes, counts, strict=True)},
     }

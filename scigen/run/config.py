@@ -4,85 +4,18 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from scigen.errors import UsageError
+from scigen.run.schema import Config, MoleculeConfig
 
-__all__ = ["Config", "load_config", "presets"]
+__all__ = ["load_config", "presets"]
 
 MAX_BYTES = 100_000
 MAX_BRACKETS = 1000  # PyYAML takes time quadratic in open brackets
-
-
-Momentum = Annotated[float, Field(ge=0, lt=1)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class NetworkConfig(_Strict):
-    """Shape of the molecule network (see `nn.transformer.TransformerConfig` and `nn.tensor_product`)."""
-
-    kind: Literal["transformer", "e3nn"] = "transformer"
-    width: int = Field(192, ge=8)
-    pair: int = Field(32, ge=4)
-    message: int = Field(64, ge=4)
-    vectors: int = Field(16, ge=1)
-    heads: int = Field(8, ge=1)
-    layers: int = Field(8, ge=1)
-    tensors: int = Field(8, ge=0)  # degree-2 tensors per atom, e3nn only
-
-    @model_validator(mode="after")
-    def _heads_share_the_width(self) -> NetworkConfig:
-        if self.kind == "transformer" and self.width % self.heads:
-            raise ValueError(f"`width` must be a multiple of `heads`, got {self.width} and {self.heads}")
-        return self
-
-
-class LossConfig(_Strict):
-    """Weights of the loss terms (see `domains.molecules.loss.LossConfig`)."""
-
-    snr_cap: float = Field(25.0, gt=0)
-    atom: float = Field(0.2, ge=0)
-    bond: float = Field(1.0, ge=0)
-    length: float = Field(2.0, ge=0)
-    length_until: float = Field(0.3, ge=0, le=1)
-    self_condition: float = Field(0.5, ge=0, le=1)
-
-
-class TrainConfig(_Strict):
-    """Optimisation; `batch` is per worker."""
-
-    batch: int = Field(64, ge=1)
-    lr: float = Field(1e-3, gt=0)
-    warmup: int = Field(500, ge=0)
-    weight_decay: float = Field(0.01, ge=0)
-    betas: tuple[Momentum, Momentum] = (0.9, 0.99)
-    clip: float = Field(1.0, gt=0)
-    ema: float = Field(0.999, ge=0, lt=1)
-    minutes: float | None = Field(None, gt=0)
-    steps: int | None = Field(None, ge=1)
-    checkpoint_minutes: float = Field(3.0, gt=0)
-    seed: int = Field(0, ge=0)
-    compile: bool = False
-    bf16: bool = True
-
-
-class Config(_Strict):
-    """One training run."""
-
-    domain: Literal["molecules"]
-    data: str
-    licence: str = ""  # of the data and of the weights, for the card
-    process: Literal["flow", "vp", "ve", "subvp", "cosine"] = "flow"
-    coupling: Literal["independent", "optimal"] = "independent"
-    network: NetworkConfig = NetworkConfig()
-    loss: LossConfig = LossConfig()
-    train: TrainConfig = TrainConfig()
 
 
 def presets() -> dict[str, Path]:
@@ -102,10 +35,17 @@ def load_config(name: str, overrides: list[str] | None = None) -> Config:
         raise UsageError(f"'{path}' must hold keys and values, got {type(tree).__name__}.")
     for item in overrides or []:
         _override(tree, item)
+    schema = _schema(tree)
     try:
-        return Config.model_validate(tree)
+        return schema.model_validate(tree)
     except ValidationError as error:
-        raise UsageError(f"'{path}': {_explain(error)}") from None
+        raise UsageError(f"'{path}': {_explain(error, schema)}") from None
+
+
+def _schema(tree: dict[str, Any]) -> type[Config]:
+    """The schema of the domain that the config names; of molecules when it names none, to say what else is wrong."""
+    named = tree.get("domain")
+    return next((s for s in get_args(Config) if named in get_args(s.model_fields["domain"].annotation)), MoleculeConfig)
 
 
 def _find(name: str) -> Path:
@@ -157,13 +97,13 @@ def _override(tree: dict[str, Any], item: str) -> None:
     node[leaf] = _parse(value, f"`-s {item}`")
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, schema: type[Config]) -> str:
     """Every problem on one line: key, what is wrong, what was given."""
     parts = []
     for problem in error.errors():
         key = ".".join(str(k) for k in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            close = difflib.get_close_matches(str(problem["loc"][-1]), _keys(problem["loc"][:-1]), 1)
+            close = difflib.get_close_matches(str(problem["loc"][-1]), _keys(schema, problem["loc"][:-1]), 1)
             parts.append(f"unknown key '{key}'" + (f", did you mean '{close[0]}'?" if close else ""))
         else:
             parts.append(_wrong(key, problem))
@@ -179,8 +119,8 @@ def _wrong(key: str, problem: Any) -> str:
     return f"{key}: {message}, got {repr(problem['input'])[:80]}"
 
 
-def _keys(location: tuple[Any, ...]) -> list[str]:
-    model: Any = Config
+def _keys(schema: type[Config], location: tuple[Any, ...]) -> list[str]:
+    model: Any = schema
     for name in location:
         model = model.model_fields[name].annotation
     return list(model.model_fields)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scigen.run.config import Config
 from scigen.run.report import plain, versions
+from scigen.run.schema import Config
 from scigen.run.train import Trainer
 from scigen.run.weights import export
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from scigen.run.checkpoint import save_checkpoint
-from scigen.run.config import Config
 from scigen.run.export import export_run
 from scigen.run.log import append_row, draw_curve
 from scigen.run.report import write_run
+from scigen.run.schema import Config
 from scigen.run.train import SAVED, Trainer
 
 __all__ = ["WEIGHTS", "Record", "data_hash"]

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from scigen.errors import InputError, NumericError
 from scigen.run.checkpoint import pack_optimizer, unpack_optimizer
 from scigen.run.compiled import compile_failed
-from scigen.run.config import TrainConfig
 from scigen.run.distributed import World, average_gradients
 from scigen.run.pace import Pace
+from scigen.run.schema import TrainConfig
 
 __all__ = ["SAVED", "Status", "Task", "Trainer", "train"]
 

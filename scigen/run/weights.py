@@ -18,7 +18,7 @@ from torch import nn
 from scigen.errors import InputError
 from scigen.io.atomic import write_bytes, write_text
 from scigen.run.build import network
-from scigen.run.config import NetworkConfig
+from scigen.run.schema import NetworkConfig
 
 __all__ = ["Weights", "export", "find", "read", "shipped"]
 

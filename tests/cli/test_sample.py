@@ -20,8 +20,8 @@ from scigen.domains.molecules.sampler import Drawn, Plan, draw_molecules
 from scigen.io.sdf import read_sdf
 from scigen.run import weights as store
 from scigen.run.build import affine_process, named_solver, network
-from scigen.run.config import NetworkConfig
 from scigen.run.report import held_folder
+from scigen.run.schema import NetworkConfig
 from tests.run.tiny import SHAPE
 
 SIZES = {"9": 3, "12": 5, "15": 2}

@@ -14,7 +14,8 @@ import yaml
 
 from scigen.cli.app import run
 from scigen.domains.molecules.data import fixture_path
-from scigen.run.config import Config, load_config
+from scigen.run.config import load_config
+from scigen.run.schema import MoleculeConfig
 from scigen.run.weights import read
 from tests.run.tiny import OVERRIDES
 
@@ -102,7 +103,7 @@ def test_check_prints_a_config_that_reads_back(tmp_path: Path, capsys: pytest.Ca
     text = capsys.readouterr().out
     (tmp_path / "full.yaml").write_text(text)
     assert load_config(str(tmp_path / "full.yaml")) == load_config("molecules/qm9", ["train.lr=3e-4"])
-    assert yaml.safe_load(text).keys() == Config.model_fields.keys()
+    assert yaml.safe_load(text).keys() == MoleculeConfig.model_fields.keys()
 
 
 def test_check_reports_every_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,8 +9,9 @@ from torch import nn
 
 from scigen.domains.molecules.data import fixture_path
 from scigen.run.begin import Plan
-from scigen.run.config import Config, TrainConfig, load_config
+from scigen.run.config import load_config
 from scigen.run.distributed import World
+from scigen.run.schema import Config, TrainConfig
 from scigen.run.session import Finished, run_training
 from scigen.run.train import Trainer
 

@@ -44,6 +44,10 @@ class Batches:
 
     def at(self, step: int, rank: int = 0, world: int = 1) -> State:
         """The batch of one rank at one step."""
+        return self.take(self.rows(step, rank, world))
+
+    def rows(self, step: int, rank: int = 0, world: int = 1) -> np.ndarray:
+        """Which molecules that batch holds."""
         per_epoch = len(self.sizes) // (self.batch * world)
         if per_epoch == 0:
             raise InputError(
@@ -53,7 +57,10 @@ class Batches:
         if epoch not in self.shuffled:
             self.shuffled.clear()
             self.shuffled[epoch] = self.order(epoch)
-        rows = self.shuffled[epoch][position * world + rank]
+        return self.shuffled[epoch][position * world + rank]
+
+    def take(self, rows: np.ndarray) -> State:
+        """These molecules, padded to the largest of them."""
         n = int(self.sizes[rows].max())
         index = torch.from_numpy(rows).to(self.pos.device)
         fields = {

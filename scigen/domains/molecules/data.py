@@ -18,6 +18,7 @@ from scigen.io.npz import read_npz
 
 __all__ = [
     "PROPERTIES", "SPLITS", "Molecule", "MoleculeSet", "cache_dir", "fixture_path", "load", "load_fixture", "load_qm9",
+    "ranges",
 ]  # fmt: skip
 
 # Columns of QM9 in the order of `MoleculeSet.prop`: GHz, Debye, Bohr^3, Hartree, Bohr^2, cal/(mol K).
@@ -70,8 +71,8 @@ class MoleculeSet:
 
     def subset(self, rows: np.ndarray) -> MoleculeSet:
         """The molecules at `rows`, in that order."""
-        atoms = _ranges(self.atom_start, rows)
-        bonds = _ranges(self.bond_start, rows)
+        atoms = ranges(self.atom_start, rows)
+        bonds = ranges(self.bond_start, rows)
         return MoleculeSet(
             self.z[atoms], self.charge[atoms], self.pos[atoms], self.bond[bonds],
             _starts(self.sizes()[rows]), _starts(np.diff(self.bond_start)[rows]),
@@ -146,8 +147,8 @@ def _starts(counts: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
-def _ranges(start: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Concatenated ranges start[k]..start[k+1] for k in rows."""
+def ranges(start: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The ranges start[k] .. start[k + 1] of the given rows k, end to end."""
     counts = np.diff(start)[rows]
     offsets = np.repeat(start[rows] - _starts(counts)[:-1], counts)
     return offsets + np.arange(counts.sum())

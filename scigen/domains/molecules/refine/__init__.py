@@ -1,0 +1,1 @@
+"""Refinement: force-field geometries carried to reference (density-functional) ones, graph and order of atoms kept."""

@@ -1,0 +1,100 @@
+"""What a training config may say: one schema per domain, frozen, unknown keys refused."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = [
+    "Config", "LossConfig", "MoleculeConfig", "NetworkConfig", "RefineConfig", "RefineLossConfig", "TrainConfig",
+]  # fmt: skip
+
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class NetworkConfig(_Strict):
+    """Shape of the molecule network (see `nn.transformer.TransformerConfig` and `nn.tensor_product`)."""
+
+    kind: Literal["transformer", "e3nn"] = "transformer"
+    width: int = Field(192, ge=8)
+    pair: int = Field(32, ge=4)
+    message: int = Field(64, ge=4)
+    vectors: int = Field(16, ge=1)
+    heads: int = Field(8, ge=1)
+    layers: int = Field(8, ge=1)
+    tensors: int = Field(8, ge=0)  # degree-2 tensors per atom, e3nn only
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> NetworkConfig:
+        if self.kind == "transformer" and self.width % self.heads:
+            raise ValueError(f"`width` must be a multiple of `heads`, got {self.width} and {self.heads}")
+        return self
+
+
+class LossConfig(_Strict):
+    """Weights of the loss terms (see `domains.molecules.loss.LossConfig`)."""
+
+    snr_cap: float = Field(25.0, gt=0)
+    atom: float = Field(0.2, ge=0)
+    bond: float = Field(1.0, ge=0)
+    length: float = Field(2.0, ge=0)
+    length_until: float = Field(0.3, ge=0, le=1)
+    self_condition: float = Field(0.5, ge=0, le=1)
+
+
+class RefineLossConfig(_Strict):
+    """Weights of the loss terms (see `domains.molecules.refine.task.RefineLoss`)."""
+
+    snr_cap: float = Field(5.0, gt=0)
+    bond: float = Field(4.0, ge=0)
+    angle: float = Field(2.0, ge=0)
+    at_start: float = Field(0.2, ge=0, le=1)
+
+
+class TrainConfig(_Strict):
+    """Optimisation; `batch` is per worker."""
+
+    batch: int = Field(64, ge=1)
+    lr: float = Field(1e-3, gt=0)
+    warmup: int = Field(500, ge=0)
+    weight_decay: float = Field(0.01, ge=0)
+    betas: tuple[Momentum, Momentum] = (0.9, 0.99)
+    clip: float = Field(1.0, gt=0)
+    ema: float = Field(0.999, ge=0, lt=1)
+    minutes: float | None = Field(None, gt=0)
+    steps: int | None = Field(None, ge=1)
+    checkpoint_minutes: float = Field(3.0, gt=0)
+    seed: int = Field(0, ge=0)
+    compile: bool = False
+    bf16: bool = True
+
+
+class _Run(_Strict):
+    data: str
+    licence: str = ""  # of the data and of the weights, for the card
+    network: NetworkConfig = NetworkConfig()
+    train: TrainConfig = TrainConfig()
+
+
+class MoleculeConfig(_Run):
+    """Train molecules: coordinates, tokens and bonds from noise."""
+
+    domain: Literal["molecules"]
+    process: Literal["flow", "vp", "ve", "subvp", "cosine"] = "flow"
+    coupling: Literal["independent", "optimal"] = "independent"
+    loss: LossConfig = LossConfig()
+
+
+class RefineConfig(_Run):
+    """Train the bridge from force-field geometries to reference ones."""
+
+    domain: Literal["refine"]
+    loss: RefineLossConfig = RefineLossConfig()
+
+
+Config: TypeAlias = MoleculeConfig | RefineConfig
