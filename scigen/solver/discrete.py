@@ -68,13 +68,13 @@ def with_tokens(solver: Solver, rule: TokenRule | Mapping[str, TokenRule]) -> So
 
 
 def euler_tokens(part: Categorical, x_t: Tensor, belief: Tensor, t: float, s: float, rng: Rng, free: Free) -> Tensor:
-    """A draw from `euler_law`."""
-    return draw(euler_law(part, x_t, belief, t, s), rng)
+    """A draw from `euler_law`; from the posterior in the step to keep_s = 1, as in the paper."""
+    return _drawn(euler_law, part, x_t, belief, t, s, rng)
 
 
 def tau_leap(part: Categorical, x_t: Tensor, belief: Tensor, t: float, s: float, rng: Rng, free: Free) -> Tensor:
-    """A draw from `tau_leap_law`."""
-    return draw(tau_leap_law(part, x_t, belief, t, s), rng)
+    """A draw from `tau_leap_law`; from the posterior in the step to keep_s = 1, where no clock may stay silent."""
+    return _drawn(tau_leap_law, part, x_t, belief, t, s, rng)
 
 
 def euler_law(part: Categorical, x_t: Tensor, belief: Tensor, t: float, s: float) -> Tensor:
@@ -201,6 +201,14 @@ def _token_parts(process: Any) -> dict[str, Categorical]:
     if not tokens:
         raise ValueError(f"this move is for tokens and {type(process).__name__} has no categorical field.")
     return tokens
+
+
+def _drawn(
+    law: Callable[..., Tensor], part: Categorical, x_t: Tensor, belief: Tensor, t: float, s: float, rng: Rng
+) -> Tensor:
+    """A draw from `law`, at keep_s = 1 from the posterior: no mask and no noise is left in the data."""
+    at_data = float(part.keep(as_time(s))) == 1
+    return draw(part.posterior(x_t, belief, t, s) if at_data else law(part, x_t, belief, t, s), rng)
 
 
 def _jump(
