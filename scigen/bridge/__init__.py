@@ -2,14 +2,13 @@
 without crossings.
 """
 
-from scigen.bridge.dual import ddib
-from scigen.bridge.fit import Fit, linear_fit, matching_loss, moments, regression, residual_denoiser
+from scigen.bridge.fit import Fit, ends_loss, linear_fit, matching_loss, moments, regression, residual_denoiser
 from scigen.bridge.markov import Round, from_start, imf
 
 __all__ = [
     "Fit",
     "Round",
-    "ddib",
+    "ends_loss",
     "from_start",
     "imf",
     "linear_fit",

@@ -17,9 +17,10 @@ from torch import Tensor
 from scigen.bridge.fit import Fit
 from scigen.denoiser import Denoiser
 from scigen.process.brownian import Brownian
+from scigen.process.interpolant import Ends
 from scigen.process.protocol import Process
 from scigen.solver.loop import Solver, ancestral, sample
-from scigen.state import Rng
+from scigen.state import Rng, Time
 
 __all__ = ["Round", "from_start", "imf"]
 
@@ -35,6 +36,10 @@ class Round:
     to_x1: Denoiser
     x0: Tensor
     x1: Tensor
+
+    def ends(self, x_t: Tensor, t: Time, previous: Any = None) -> Ends:
+        """The belief about both ends: with `interpolate()`, the probability-flow ODE of the fitted bridge."""
+        return Ends(self.to_x0(x_t, t), self.to_x1(x_t, 1 - t))
 
 
 def imf(

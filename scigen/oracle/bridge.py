@@ -43,8 +43,9 @@ def bridge_marginal(process: TwoSided, joint: Joint, t: Time) -> tuple[Tensor, T
 
     a^2 S0 + b^2 S1 + a b (C + C') + c^2 I.
     """
-    a, b, c = (f(as_time(t).double())[..., None, None] for f in (process.alpha, process.beta, process.gamma))
-    noise = c**2 * torch.eye(len(joint.mean0), dtype=torch.float64)
+    u = as_time(t).double().to(joint.cov0.device)[..., None, None]
+    a, b, c = process.alpha(u), process.beta(u), process.gamma(u)
+    noise = c**2 * torch.eye(len(joint.mean0)).to(joint.cov0)
     cov = a**2 * joint.cov0 + b**2 * joint.cov1 + a * b * (joint.cross + joint.cross.mT) + noise
     return a[..., 0] * joint.mean0 + b[..., 0] * joint.mean1, cov
 
@@ -56,7 +57,8 @@ def bridge_ends(process: TwoSided, joint: Joint) -> Callable[..., Ends]:
     """
 
     def denoise(x_t: Tensor, t: Time, previous: Any = None) -> Ends:
-        a, b = (f(as_time(t).double())[..., None, None] for f in (process.alpha, process.beta))
+        u = as_time(t).double().to(joint.cov0.device)[..., None, None]
+        a, b = process.alpha(u), process.beta(u)
         mean, cov = bridge_marginal(process, joint, t)
         pull = torch.linalg.solve(cov, (x_t.double() - mean)[..., None])
         to0 = joint.mean0 + ((a * joint.cov0 + b * joint.cross) @ pull)[..., 0]

@@ -1,19 +1,18 @@
-"""Dual diffusion implicit bridges on Gaussians: the Monge map, the way back, and what is refused."""
+"""Dual diffusion implicit bridges (arXiv:2203.08382) on Gaussians: up under one model and down under another.
+
+In the limit of a wide source the two halves make the Monge map, when the covariances have common axes.
+"""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from scigen.bridge import ddib
 from scigen.oracle import gaussian, gaussian_path, schroedinger
-from scigen.process.affine import rectified, ve, vp
-from scigen.process.categorical import keep_of, uniform_tokens
-from scigen.process.product import Product
-from scigen.solver import ddim, euler, heun
+from scigen.process.affine import ve, vp
 from scigen.solver.grids import uniform
-from scigen.state import State
-from tests.anchors.problems import fitted
+from scigen.solver.inversion import edit
+from tests.anchors.problems import fitted, level_grid
 
 MEANS = torch.tensor([0.7, -0.4], dtype=torch.float64), torch.tensor([-1.0, 0.5], dtype=torch.float64)
 VARS = torch.tensor([0.49, 1.2], dtype=torch.float64), torch.tensor([0.8, 0.3], dtype=torch.float64)
@@ -45,45 +44,26 @@ def test_exact_halves_make_the_monge_map_up_to_the_source(sigma_max, bound):
     assert bound / 20 < gap < bound and cycle < 3e-15 * sigma_max
 
 
-@pytest.mark.parametrize("solver", [ddim(), euler, heun], ids=["ddim", "euler", "heun"])
-def test_solvers_follow_both_paths_at_their_order(solver):
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_edit_follows_both_paths_at_its_order(order):
     affine, steps, errors = vp(), (25, 50, 100), []
-    grid = [[1 - (1 - 1e-3) * i / n for i in range(n + 1)] for n in steps]
-    up = gaussian_path(affine, MEANS[0], VARS[0], POINTS, 1e-3, 1.0)
-    exact = gaussian_path(affine, MEANS[1], VARS[1], up, 1.0, 1e-3)
-    for times in grid:
-        errors.append(float((ddib(affine, *models(affine), POINTS, times, solver) - exact).abs().max()))
-    print(solver, [f"{e:.1e}" for e in errors], f"slope {fitted(steps, errors):.2f}")
-    assert fitted(steps, errors) < -solver.order + 0.25
+    last = 1e-2
+    up = gaussian_path(affine, MEANS[0], VARS[0], POINTS, last, 1.0)
+    exact = gaussian_path(affine, MEANS[1], VARS[1], up, 1.0, last)
+    low, high = (float(affine.logsnr(t)) for t in (1.0, last))
+    for n in steps:
+        y, _ = edit(affine, *models(affine), POINTS, level_grid(affine, n, low, high), order)
+        errors.append(float((y - exact).abs().max()))
+    print(f"order {order}:", [f"{e:.1e}" for e in errors], f"slope {fitted(steps, errors):.2f}")
+    assert fitted(steps, errors) < -order + 0.3  # the two halves' leading errors may cancel
 
 
 def test_there_and_back():
     """The way back is the same walk with the models exchanged, and its error that of the solver."""
-    affine, there = ve(1e-2, 100.0), models(ve(1e-2, 100.0))
-    grid = uniform(150)
-    y = ddib(affine, *there, POINTS, grid)
-    back = ddib(affine, *there[::-1], y, grid)
-    print(f"cycle {(back - POINTS).abs().max():.1e}, moved {(y - POINTS).abs().max():.1e}")
-    assert (back - POINTS).abs().max() < 5e-3 and (y - monge(POINTS)).abs().max() < 5e-2
-
-
-def test_a_state_goes_whole_and_float32_stays(rng):
-    affine = ve(1e-2, 50.0)
-    mask = torch.ones(4, 2, dtype=torch.bool)
-    state = State({"pos": torch.randn(4, 2, 2, generator=rng), "atom": torch.ones(4, 2).long()}, mask)
-    lifted = [lambda x, t, previous=None, f=f: {"pos": f(x["pos"], t)} for f in models(affine)]
-    out = ddib(Product({"pos": affine}), *lifted, state, uniform(20))
-    assert out["pos"].dtype == torch.float32 and out["atom"] is state["atom"]
-    alone = ddib(affine, *models(affine), state["pos"], uniform(20))
-    assert torch.equal(out["pos"], alone)
-
-
-def test_refusals():
-    x = POINTS
-    with pytest.raises(ValueError, match="end at 1e-3"):
-        ddib(vp(), *models(vp()), x, uniform(4))
-    with pytest.raises(ValueError, match="must fall"):
-        ddib(ve(), *models(ve()), x, [0.0, 0.5, 1.0])
-    tokens = Product({"pos": rectified(), "atom": uniform_tokens(3, keep_of(rectified()))})
-    with pytest.raises(ValueError, match="tokens do not have"):
-        ddib(tokens, *models(rectified()), x, [1.0, 0.5])
+    affine = ve(1e-2, 100.0)
+    there, grid = models(affine), uniform(100)
+    y, _ = edit(affine, *there, POINTS, grid, order=2)
+    back, _ = edit(affine, *there[::-1], y, grid, order=2)
+    print(f"cycle {(back - POINTS).abs().max():.1e}, Monge {(y - monge(POINTS)).abs().max():.1e}")
+    assert (back - POINTS).abs().max() < 1e-3 and (y - monge(POINTS)).abs().max() < 5e-2
+    assert (y - POINTS).abs().max() > 1

@@ -11,7 +11,7 @@ import torch
 from scipy.integrate import solve_ivp
 from torch import nn
 
-from scigen.bridge import from_start, imf, linear_fit, matching_loss, moments, regression, residual_denoiser
+from scigen.bridge import ends_loss, from_start, imf, linear_fit, matching_loss, moments, regression, residual_denoiser
 from scigen.coupling import sinkhorn_plan
 from scigen.oracle import Joint, bridge_belief, bridge_ends, bridge_marginal, fit_marginals, markovian, schroedinger
 from scigen.process.affine import rectified
@@ -20,6 +20,7 @@ from scigen.process.interpolant import velocity
 from scigen.solver import euler, sample
 from scigen.solver.bridge import bridge_ode, bridge_sde
 from scigen.solver.grids import quadratic, uniform
+from scigen.solver.interpolant import interpolate
 
 SCALE = 0.8
 S0 = torch.tensor([[0.5, 0.2], [0.2, 0.4]], dtype=torch.float64)
@@ -140,6 +141,8 @@ def test_fitting_on_samples_finds_the_bridge(rng):
     assert (made.mean1 - means[1]).abs().max() < 0.03
     back = moments(*from_start(bridge, last.to_x0, x1, quadratic(30), rng, bridge_sde))
     assert (back.cov0 - S0).abs().max() < 0.05 and (back.cross - target).abs().max() < 0.03
+    flow, _ = sample(bridge, last.ends, x1, uniform(30), rng, interpolate())
+    assert (moments(flow, x1).cov0 - S0).abs().max() < 0.05
 
 
 def test_reflow_of_a_gaussian_needs_one_step(rng):
@@ -192,6 +195,8 @@ def test_matching_loss_is_least_at_the_exact_belief(rng):
     best = float(matching_loss(bridge, network, x0, x1, rng))
     worse = float(matching_loss(bridge, lambda x, w: network(x, w) + 0.2, x0, x1, rng))
     assert abs(best - float(known.mean())) < 0.01 and abs(worse - best - 0.04) < 0.01
+    left = float((known * w).mean() + (1.3 - ((1 - w) * 0.4 + w * 1.3) ** 2 / cov).mean())
+    assert abs(float(ends_loss(bridge, bridge_ends(bridge, joint), x0, x1, rng)) - left) < 0.01
 
 
 class Small(nn.Module):
@@ -232,4 +237,4 @@ def test_small_networks_find_short_bridges(rng):
     apart, near = energy(rounds[-1].x1, corners(rng, 1000)), energy(x0, corners(rng, 1000))
     print(f"cost {float((x0 - x1).square().sum(1).mean()):.2f} -> {cost}, energy {apart:.3f} of {near:.3f}")
     assert cost[-1] < 0.5 * float((x0 - x1).square().sum(1).mean())
-    assert apart < 0.03
+    assert apart < 0.06 < near
