@@ -18,6 +18,7 @@ from scigen.solver import ancestral, euler, sample
 from scigen.solver.bridge import bridge_ode
 from scigen.solver.grids import uniform
 from scigen.solver.interpolant import interpolate
+from scigen.solver.record import recorded
 from scigen.state import State, center
 from tests.anchors.problems import count, fitted, moments, on_mixture, starts
 
@@ -65,7 +66,7 @@ def test_every_epsilon_has_the_same_marginals(name, last, epsilon):
     mean, cov = bridge_marginal(process, JOINT, last)
     gap = np.abs(out - torch.cat([mean, cov.ravel()]).numpy()).max()
     print(f"{name} epsilon {epsilon}: {gap:.1e}")
-    assert gap < 1e-9
+    assert gap < 1e-10
 
 
 @every_process
@@ -107,6 +108,10 @@ def test_velocity_is_the_rate_of_the_mean_move(rng):
     ends, h = Ends(x0, x1), 1e-4
     for t, s in ((0.9, 0.3), (0.5, 0.0), (0.4, 0.39)):
         assert (carry(process, curve(t), ends, t, s) - curve(s)).abs().max() < 1e-13
+    path = []
+    sample(process, lambda *_: ends, curve(0.9), [0.9, 0.5, 0.2, 0.0], rng, recorded(ancestral, path))
+    assert [t for t, _ in path] == [0.9, 0.5, 0.2, 0.0]
+    assert all((x - curve(t)).abs().max() < 1e-13 for t, x in path)
     assert (velocity(process, curve(0.3), ends, 0.3) - (curve(0.3 + h) - curve(0.3 - h)) / (2 * h)).abs().max() < 1e-6
     assert (score(process, curve(0.3), ends, 0.3) + z / process.gamma(torch.tensor(0.3))).abs().max() < 1e-6
 
