@@ -16,6 +16,7 @@ from torch import Tensor
 from scigen.denoiser import Denoiser, epsilon
 from scigen.process.affine import Affine
 from scigen.process.product import Product
+from scigen.process.protocol import FieldProcess
 from scigen.solver.lift import move
 from scigen.solver.loop import Memory, Solver, declare
 from scigen.state import Rng, expand, normal
@@ -126,30 +127,31 @@ def _means(
     residual: Callable[[Affine, Tensor, Tensor, Tensor, float], Tensor],
 ) -> dict[float, Any]:
     """Energy of `residual` over that of the noise, for each affine field at each time."""
+
+    def share(affine: Affine, x0: Tensor, x_t: Tensor, x0_hat: Tensor, z: Tensor, t: float) -> float:
+        left = residual(affine, x0, x_t, x0_hat, t)
+        return float(left.double().square().sum() / z.double().square().sum())
+
     out: dict[float, Any] = {}
     for t in times:
-        if isinstance(process, Affine):
-            z = normal(x0, rng)
-            x_t = process.noise(x0, z, t)
-            out[t] = _ratio(residual(process, x0, x_t, denoise(x_t, t), t), z)
-            continue
-        unit = process.each(
-            lambda name, p: normal(x0[name], rng) if isinstance(p, Affine) else p.source(x0[name], rng), x0
-        )
-        x_t = process.noise(x0, unit, t, rng)
+        x_t, z = _noised(process, x0, t, rng)
         belief = denoise(x_t, t)
-        out[t] = {
-            name: _ratio(residual(process.parts[name], x0[name], x_t[name], belief[name], t), unit[name])
-            for name in _fields(process)
-        }
+        if isinstance(process, Affine):
+            out[t] = share(process, x0, x_t, belief, z, t)
+        else:
+            parts = {name: part for name, part in process.parts.items() if isinstance(part, Affine)}
+            out[t] = {name: share(p, x0[name], x_t[name], belief[name], z[name], t) for name, p in parts.items()}
     return out
 
 
-def _ratio(residual: Tensor, noise: Tensor) -> float:
-    return float(residual.double().square().sum() / noise.double().square().sum())
+def _noised(process: Affine | Product, x0: Any, t: float, rng: Rng) -> tuple[Any, Any]:
+    """x_t, and the unit noise in it: normal for affine fields, the source's own draw for the others."""
+    if isinstance(process, Affine):
+        z = normal(x0, rng)
+        return process.noise(x0, z, t), z
 
+    def draw(name: str, part: FieldProcess) -> Tensor:
+        return normal(x0[name], rng) if isinstance(part, Affine) else part.source(x0[name], rng)
 
-def _fields(process: Any) -> list[str]:
-    """Names of the affine fields of a `Product`."""
-    parts = process.parts if isinstance(process, Product) else {}
-    return [name for name, part in parts.items() if isinstance(part, Affine)]
+    unit = process.each(draw, x0)
+    return process.noise(x0, unit, t, rng), unit

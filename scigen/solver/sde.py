@@ -62,7 +62,7 @@ def dpmpp_2m_sde(eta: float = 1.0) -> Solver:
             return x_s if eta == 0 else x_s + expand(fresh, x) * normal(x, rng)
 
         belief = denoise(x_t, t, memory and memory.belief)
-        history = (memory.belief,) if memory is not None and memory.t > t else ()
+        history = [m.belief for m in memory.history(t, 1)] if memory else []
         return move(process, rule, t, s, rng, x_t, belief, *history), Memory(belief, t)
 
     return step

@@ -136,7 +136,7 @@ def test_adaptive_steps_follow_the_tolerance(name, start):
     for tolerance in (0.1, 0.01, 0.001):
         with mock.patch("scigen.state._draw", silent):
             out, belief, cost = adaptive_sde(
-                affine, on_gaussian(affine), x, torch.Generator(), tolerance, tolerance, span
+                affine, on_gaussian(affine), x, torch.Generator(), *span, tolerance, tolerance
             )
         errors.append(float((out - exact).abs().max()))
         costs.append(cost)
@@ -150,7 +150,7 @@ def test_adaptive_steps_keep_the_law():
     affine, span, rng = PROCESSES["flow"], (0.99, 1e-2), torch.Generator().manual_seed(0)
     (mean, var), last = marginal_moments(affine, span[0]), marginal_moments(affine, span[1])
     x = mean + var**0.5 * torch.randn(1000, 16, dtype=torch.float64, generator=rng)
-    x, _, cost = adaptive_sde(affine, on_gaussian(affine), x, rng, 0.05, 0.05, span)
+    x, _, cost = adaptive_sde(affine, on_gaussian(affine), x, rng, *span, 0.05, 0.05)
     print("adaptive", float(x.mean()) - last[0], float(x.var()) / last[1] - 1, cost)
     assert abs(float(x.mean()) - last[0]) < 4 * 0.7 / 16000**0.5
     assert abs(float(x.var()) / last[1] - 1) < 0.04
@@ -176,8 +176,12 @@ def test_an_adaptive_sample_does_not_depend_on_its_batch():
     rngs = [torch.Generator().manual_seed(i) for i in range(6)]
     x = process.source(State({"pos": torch.zeros(3, 4, 2).double(), "atom": torch.zeros(3, 4).long()}, mask), rngs[:3])
     denoise = lambda x, t, previous=None: {"pos": on_gaussian(affine)(x["pos"], t)}  # noqa: E731
-    whole, belief, _ = adaptive_sde(process, denoise, x, [torch.Generator().manual_seed(i) for i in range(3)], 0.1, 0.1)
-    alone, _, _ = adaptive_sde(process, denoise, x.map(lambda y: y[1:2]), [torch.Generator().manual_seed(1)], 0.1, 0.1)
+    whole, belief, _ = adaptive_sde(
+        process, denoise, x, [torch.Generator().manual_seed(i) for i in range(3)], rtol=0.1, atol=0.1
+    )
+    alone, _, _ = adaptive_sde(
+        process, denoise, x.map(lambda y: y[1:2]), [torch.Generator().manual_seed(1)], rtol=0.1, atol=0.1
+    )
     assert (whole["pos"][1] - alone["pos"][0]).abs().max() < 1e-12
     assert whole["pos"].sum(1).abs().max() < 1e-12 and not whole["pos"][~mask].any() and set(belief) == {"pos"}
 
@@ -189,14 +193,16 @@ def test_what_cannot_be_solved_is_refused():
     tokens = Product({"pos": affine, "atom": uniform_tokens(3, keep_of(affine))})
     with pytest.raises(ValueError, match="`atom` follows a Categorical"):
         adaptive_sde(tokens, None, None, rng)
-    with pytest.raises(ValueError, match="has no noise to draw"):
+    with pytest.raises(ValueError, match="has no noise at"):
         adaptive_sde(Affine(torch.log1p, lambda t: torch.zeros_like(t)), None, x, rng)
-    with pytest.raises(ValueError, match="`span` must fall"):
-        adaptive_sde(affine, None, x, rng, span=(0.1, 0.5))
+    with pytest.raises(ValueError, match="`start` must lie"):
+        adaptive_sde(affine, None, x, rng, start=0.1, stop=0.5)
+    with pytest.raises(ValueError, match="take the belief"):
+        adaptive_sde(affine, None, x, rng, stop=0.0)
     with pytest.raises(ValueError, match="alpha is 0"):
         adaptive_sde(affine, on_gaussian(affine), x, rng)
     with pytest.raises(ValueError, match="alpha is 0"):
         improved_euler(affine, on_gaussian(affine), x, 1.0, 0.9, rng, None)
     broken = lambda x, t, previous=None: torch.full_like(x, torch.nan)  # noqa: E731
     with pytest.raises(NumericError, match="no step meets"):
-        adaptive_sde(affine, broken, x, rng, span=(0.9, 0.1))
+        adaptive_sde(affine, broken, x, rng, start=0.9, stop=0.1)
