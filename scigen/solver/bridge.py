@@ -70,9 +70,10 @@ def bridge_sde(
 def given_start(bridge: Brownian, denoise: Denoiser, x1: Any, field: str = "pos") -> tuple[Affine, Denoiser]:
     """The affine process that a bridge is, seen from its own start x1, and the denoiser of it.
 
-    x_t = w x1 + sqrt(1 - w) y_t with y_t = sqrt(1 - w) x0 + scale sqrt(w) z, variance preserving at scale 1. So every
-    affine solver samples the bridge from `x1`: y starts from the process's source, and at t = 0 it is x. `denoise` must
-    know x1, by closing over it or as a carried field. On a `State` only `field` is moved.
+    x_t = w x1 + sqrt(1 - w) y_t with y_t = sqrt(1 - w) x0 + scale sqrt(w) z, variance preserving at scale 1. So affine
+    solvers sample the bridge from `x1`: y starts from the process's source, and at t = 0 it is x. Those that step in t
+    (Euler, Heun) start below t = 1, where the slope of sqrt(1 - w) is infinite; DDIM and DPM-Solver++ start at it.
+    `denoise` must know x1, by closing over it or as a carried field. On a `State` only `field` is moved.
     Raises ValueError on a bridge without noise.
     """
     if bridge.scale == 0:

@@ -144,7 +144,7 @@ def test_seen_from_its_start_a_bridge_is_a_diffusion():
     assert ((given_start(Brownian(1.0), exactly(x0), None)[0].scale(t)) - 1).abs().max() < 1e-15
 
 
-@pytest.mark.parametrize("solver, order", [(ddim(), 1), (dpmpp_2m, 2)])
+@pytest.mark.parametrize("solver, order", [(ddim(), 1), (dpmpp_2m, 2), (heun, 2)])
 def test_affine_solvers_sample_a_bridge_from_its_start(solver, order, rng):
     """x0 | x1 of the paired Gaussians: the end of the exact flow, at the solver's own order."""
     joint, bridge = pairs(), Brownian(0.9)
@@ -166,8 +166,10 @@ def test_affine_solvers_sample_a_bridge_from_its_start(solver, order, rng):
         errors.append(float((sample(affine, denoise, y, grid, rng, solver)[0] - exact).abs().mean()))
     print(solver, [f"{e:.2e}" for e in errors], f"slope {fitted(steps, errors):.2f}")
     assert abs(fitted(steps, errors) + order) < 0.15
-    whole = sample(affine, denoise, affine.source(x1, rng), uniform(8), rng, solver)[0]
-    assert whole.isfinite().all()  # from t = 1 to t = 0 themselves
+    y = affine.source(x1, rng)
+    exact, grid = gaussian_path(affine, mean, var, y, 1.0, 0.0), [1.0, *level_grid(affine, 64), 0.0]
+    # From t = 1 to t = 0 themselves; d alpha / dt is infinite at 1, where Heun cannot start.
+    assert solver is heun or (sample(affine, denoise, y, grid, rng, solver)[0] - exact).abs().max() < 0.1
 
 
 def molecules(bridge):

@@ -8,10 +8,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from scigen.coupling import from_model
 from scigen.oracle import gaussian, gaussian_path, schroedinger
-from scigen.process.affine import ve, vp
-from scigen.solver.grids import uniform
-from scigen.solver.inversion import edit
+from scigen.process.affine import rectified, ve, vp
+from scigen.solver.grids import late, uniform
+from scigen.solver.inversion import edit, invert
 from tests.anchors.problems import fitted, level_grid
 
 MEANS = torch.tensor([0.7, -0.4], dtype=torch.float64), torch.tensor([-1.0, 0.5], dtype=torch.float64)
@@ -67,3 +68,11 @@ def test_there_and_back():
     print(f"cycle {(back - POINTS).abs().max():.1e}, Monge {(y - monge(POINTS)).abs().max():.1e}")
     assert (back - POINTS).abs().max() < 1e-3 and (y - monge(POINTS)).abs().max() < 5e-2
     assert (y - POINTS).abs().max() > 1
+
+
+def test_a_model_pairs_data_with_its_own_noise():
+    """The coupling `from_model` of an inverted flow: on a Gaussian, x1 = (x0 - mean) / std."""
+    flow = rectified()
+    couple = from_model(lambda x0: invert(flow, gaussian(flow, 0.7, 0.49), x0, late(40)[::-1], order=2))
+    x0 = torch.linspace(-1, 2, 7, dtype=torch.float64)[:, None]
+    assert (couple(x0, None) - (x0 - 0.7) / 0.7).abs().max() < 0.02
