@@ -17,7 +17,7 @@ from scigen.process.product import Product
 from scigen.process.protocol import FieldProcess
 from scigen.state import Rng
 
-__all__ = ["Rule", "adjust", "at_data", "move"]
+__all__ = ["Rule", "adjust", "at_data", "move", "refuse_tokens", "shared_affine"]
 
 Rule: TypeAlias = Callable[..., Tensor]  # rule(affine, x, x0, *more) -> x, each argument a field's tensor
 
@@ -41,6 +41,26 @@ def adjust(process: Affine | Product, rule: Rule, x: Any, belief: Belief, *more:
 def at_data(process: Affine | Product, s: float) -> bool:
     """Whether an affine field has no noise left at `s`, where its state is the belief and epsilon has no meaning."""
     return any(float(affine.sigma(s)) == 0 for affine in _affine_parts(process))
+
+
+def shared_affine(process: Affine | Product) -> Affine:
+    """The one affine process of all affine fields; raises ValueError where they differ or there is none."""
+    parts = _affine_parts(process)
+    if not parts or any(part != parts[0] for part in parts):
+        raise ValueError(
+            f"this solver needs one affine process for all fields, {type(process).__name__} has {len(set(parts))}; "
+            "use `ddim` or `ancestral`."
+        )
+    return parts[0]
+
+
+def refuse_tokens(process: Affine | Product) -> None:
+    """Raises ValueError where a field is not affine: a path of the ODE has no draws."""
+    parts = process.parts if isinstance(process, Product) else {"x": process}
+    if others := [name for name, part in parts.items() if not isinstance(part, Affine)]:
+        raise ValueError(
+            f"fields {others} are drawn and follow no ODE; give them no process, to hold them, or use `sample`."
+        )
 
 
 def _each(
