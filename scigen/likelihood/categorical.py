@@ -1,9 +1,8 @@
 """Bounds on -log p(x0) of token chains, in nats: a chain of T steps, continuous time, and masked (any order).
 
-A bound is a sum over levels of E_q(x_t | x0) of a divergence per token, which is also what training minimises:
-`step_kl` for D3PM (arXiv:2107.03006) and DiGress, `jump_kl` for SEDD (arXiv:2310.16834), MDLM (arXiv:2406.07524) and
-LLaDA (arXiv:2502.09992). On a `Product` the categorical fields are summed, each token once (one triangle of symmetric
-pairs, no padding); the forward chain factorises over fields, so an affine field adds its own bound.
+A bound is a sum over levels of E_q(x_t | x0) of a divergence per token (`token_terms`). On a `Product` the categorical
+fields are summed, each token once (one triangle of symmetric pairs, no padding); the forward chain factorises over
+fields, so an affine field adds its own bound.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from scigen.denoiser import Denoiser
+from scigen.likelihood.token_terms import cross_entropy, jump_kl, prior_kl, step_kl
 from scigen.process.affine import Affine
 from scigen.process.categorical import Categorical, mask_token
 from scigen.process.free import field_of, free_entries, parts_of
@@ -28,48 +28,9 @@ __all__ = [
     "continuous_nelbo",
     "enumerated_chain_nelbo",
     "enumerated_masked_nelbo",
-    "jump_kl",
-    "prior_kl",
-    "step_kl",
 ]
 
 MOST_STATES = 100_000  # of an enumeration
-
-
-def step_kl(part: Categorical, x0: Tensor, x_t: Tensor, belief: Tensor, t: Time, s: Time) -> Tensor:
-    """KL(q(x_s | x_t, x0) || p(x_s | x_t)) of every token, `[...]`: -log belief(x0) where keep_s = 1.
-
-    arXiv:2107.03006, equation 1
-    """
-    true = part.posterior(x_t, _one_hot(x0, belief), t, s)
-    ours = part.posterior(x_t, belief, t, s)
-    return _kl(true, ours)
-
-
-def jump_kl(part: Categorical, x0: Tensor, x_t: Tensor, belief: Tensor, t: Time) -> Tensor:
-    """The same per unit of t, as the step shrinks: sum over y of R - A + A log(A / R), `[...]`.
-
-    R are the reverse rates under the belief, A under x0 itself. This is the weighted score entropy of SEDD, and for an
-    absorbing chain -keep' / (1 - keep) times -log belief(x0) at masks, which is LLaDA's 1 / t for keep = 1 - t. Chains
-    that do not absorb need keep > 0.
-    """
-    true = part.reverse_rates(x_t, _one_hot(x0, belief), t)
-    ours = part.reverse_rates(x_t, belief, t)
-    some = true > 0
-    true_or_1, ours_or_1 = torch.where(some, true, 1.0), torch.where(some, ours, 1.0)
-    excess = ours_or_1 / true_or_1 - 1
-    # Near rates by their difference: both grow without bound as keep -> 0. Far ones by their logarithms.
-    near = excess.abs() < 0.5
-    log_ratio = torch.where(near, torch.where(near, excess, 0.0).log1p(), ours_or_1.log() - true_or_1.log())
-    return torch.where(some, true * (excess - log_ratio), ours).sum(-1)
-
-
-def prior_kl(part: Categorical, x0: Tensor, t: Time = 1.0) -> Tensor:
-    """KL(q(x_t | x0) || m) of every token, `[...]`: 0 at keep = 0.
-
-    Infinite for an absorbing chain that keeps anything at t, as it does under VP and VE.
-    """
-    return _kl(part.law(_one_hot(x0, part.m), t), part.m.to(x0.device).expand(*x0.shape, -1))
 
 
 def chain_nelbo(
@@ -119,7 +80,8 @@ def enumerated_chain_nelbo(process: Categorical, denoise: Denoiser, x0: Tensor, 
     every, given = x.expand(b, -1, -1), x0[:, None].expand(-1, len(x), -1)
     total = _priors(process, x0, grid[0], grid[-1])
     for t, s in pairwise(grid):
-        weight = process.law(_one_hot(given, process.m), t).gather(-1, every[..., None])[..., 0].prod(-1)
+        data = torch.nn.functional.one_hot(given, k).double()
+        weight = process.law(data, t).gather(-1, every[..., None])[..., 0].prod(-1)
         kl = step_kl(process, given, every, denoise(x, t).expand(b, -1, -1, -1), t, s).sum(-1)
         total = total + torch.where(weight > 0, weight * torch.where(weight > 0, kl, 0.0), 0.0).sum(-1)
     return total
@@ -139,7 +101,7 @@ def enumerated_masked_nelbo(process: Categorical, denoise: Denoiser, x0: Tensor,
     total = torch.zeros(len(x0), dtype=torch.float64, device=x0.device)
     for row, x in enumerate(x0):
         belief = denoise(torch.where(hidden, mask_token(process), x), t)
-        surprise = -belief.gather(-1, x.expand(len(hidden), -1)[..., None])[..., 0].log()
+        surprise = cross_entropy(x.expand(len(hidden), -1), belief)
         total[row] = (weight.to(x0.device) * torch.where(hidden, surprise, 0.0).sum(-1)).sum()
     return total
 
@@ -168,15 +130,6 @@ def _priors(process: Any, x0: Any, t: float, end: float) -> Tensor:
 
 def _tokens(process: Any) -> Iterator[tuple[str, Categorical]]:
     return ((name, part) for name, part in parts_of(process).items() if isinstance(part, Categorical))
-
-
-def _one_hot(x: Tensor, like: Tensor) -> Tensor:
-    return torch.nn.functional.one_hot(x, like.shape[-1]).to(like)
-
-
-def _kl(p: Tensor, q: Tensor) -> Tensor:
-    some = p > 0  # selected before the logarithm, so that gradients are finite too
-    return torch.where(some, p * (torch.where(some, p, 1.0).log() - torch.where(some, q, 1.0).log()), 0.0).sum(-1)
 
 
 def _check_count(count: int) -> None:

@@ -96,8 +96,9 @@ class Categorical:
 
         Infinite at keep = 0.
         """
-        rate = expand(self.fall(t) / self.keep(as_time(t)), x_t.to(self.m.dtype)).unsqueeze(-1)
-        return torch.where(_one_hot(x_t, self.m) > 0, 0.0, rate * self.m.to(x_t.device))
+        m = self.m.to(x_t.device)
+        rate = expand(self.fall(t) / self.keep(as_time(t)), x_t.to(m.dtype)).unsqueeze(-1)
+        return torch.where(_one_hot(x_t, m) > 0, 0.0, rate * m)
 
     def reverse_rates(self, x_t: Tensor, belief: Tensor, t: Time) -> Tensor:
         """Jumps per unit of falling t, x_t to y: m(x_t) (-keep' / keep) p_t(y) / p_t(x_t), 0 at y = x_t; `[..., K]`.
@@ -107,13 +108,13 @@ class Categorical:
         """
         here, w = self._origins(x_t, belief, t)
         stay, go = _shares(self.keep(as_time(t)), w)
-        m = self.m.to(w)
-        # ratios / keep, so that the absorbing chain never multiplies 0 by infinity: m(y) = 0 outside the mask.
-        r = w + torch.where(m > 0, go / stay * m * w.sum(-1, keepdim=True), 0.0)
-        total = (w * (stay * here + go * m[x_t].unsqueeze(-1))).sum(-1, keepdim=True)  # weight of possible origins
+        m, m_here = self.m.to(w), self.m.to(w)[x_t].unsqueeze(-1)
+        # ratios / keep; infinite terms only where a jump takes them, so that neither values nor gradients see 0 inf.
+        taken = (here == 0) & (m > 0) & (m_here > 0)
+        r = w + torch.where(taken, go / stay * m, 0.0) * w.sum(-1, keepdim=True)
+        total = (w * (stay * here + go * m_here)).sum(-1, keepdim=True)  # the belief's weight on possible origins
         r = torch.where(total > 0, r / torch.where(total > 0, total, 1.0), 0.0)
-        lost = expand(self.fall(t), w) * m[x_t].unsqueeze(-1)
-        return torch.where((here > 0) | (lost == 0), 0.0, lost * r)
+        return torch.where(here > 0, 0.0, expand(self.fall(t), w) * m_here * r)
 
     def _origins(self, x_t: Tensor, belief: Tensor, t: Time) -> tuple[Tensor, Tensor]:
         """One-hot of x_t, and w(x0) = belief(x0) / Qbar_t(x0, x_t); in float32 at least."""

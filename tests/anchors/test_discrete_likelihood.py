@@ -14,8 +14,14 @@ from scigen.likelihood.categorical import (
     continuous_nelbo,
     enumerated_chain_nelbo,
     enumerated_masked_nelbo,
+)
+from scigen.likelihood.token_terms import (
+    cross_entropy,
+    hybrid,
     jump_kl,
+    masked_cross_entropy,
     prior_kl,
+    score_entropy,
     step_kl,
 )
 from scigen.process.affine import cosine, rectified, ve, vp
@@ -198,12 +204,69 @@ def test_the_continuous_term_of_masks_is_weighted_cross_entropy(schedule):
     """-keep' / (1 - keep) times -log belief(x0): MDLM's weight, and LLaDA's 1 / t for keep = 1 - t."""
     process = absorbing(3, SCHEDULES[schedule])
     belief, x0, x_t = random_beliefs(process, (4,)), torch.tensor([0, 1, 2, 1]), torch.tensor([3, 3, 3, 1])
+    logits = belief.log() + 2.0
+    logits[:, 3] = 50.0  # the mask's own logit does not count
     for t in (0.1, 0.5, 0.95):
-        h = 1e-6
-        keep = [float(process.keep(torch.tensor(u, dtype=torch.float64))) for u in (t - h, t, t + h)]
-        weight = 1 / t if schedule == "flow" else (keep[0] - keep[2]) / (2 * h) / (1 - keep[1])
-        expected = weight * -belief.gather(-1, x0[:, None])[:, 0].log() * (x_t == 3)
-        assert (jump_kl(process, x0, x_t, belief, t) - expected).abs().max() < (1e-13 if schedule == "flow" else 1e-7)
+        loss = masked_cross_entropy(process, x0, x_t, logits, t)
+        assert (jump_kl(process, x0, x_t, belief, t) - loss).abs().max() < 1e-12
+        if schedule == "flow":
+            assert (loss - (x_t == 3).double() / t * cross_entropy(x0, belief)).abs().max() < 1e-13
+    with pytest.raises(ValueError, match="only an absorbing chain has a mask"):
+        masked_cross_entropy(uniform_tokens(4, KEEP), x0, x_t, logits, 0.5)
+
+
+@every_kind
+def test_score_entropy_of_a_belief_is_its_jump_kl(kind):
+    """SEDD's loss at the ratios of a belief, wherever tokens can jump; and its minimiser is the exact ratios."""
+    process = kinds()[kind]
+    k = len(process.m)
+    x_t, x0 = torch.full((3,), k - 1), torch.arange(3)
+    for t in (0.01, 0.4, 0.97):
+        belief = random_beliefs(process, (3,))
+        loss = score_entropy(process, x0, x_t, process.ratios(x_t, belief, t).log(), t)
+        assert (loss - jump_kl(process, x0, x_t, belief, t)).abs().max() < 1e-12 / t
+        exact = oracle.tokens(process, padded(process, ONE))(x_t[:1, None], t)[:, 0]
+        best = process.ratios(x_t[:1], exact, t).log()
+        for off in (0.0, 0.2):
+            log_ratios = (best + off).expand(3, k).clone().requires_grad_()
+            (slope,) = torch.autograd.grad(
+                (exact[0, :3] * score_entropy(process, x0, x_t, log_ratios, t)).sum(), log_ratios
+            )
+            slope = slope.sum(0)[: k - 1]
+            assert slope.abs().max() < 1e-12 / t if off == 0 else slope.min() > 1e-3
+
+
+def test_hybrid_is_its_two_terms():
+    process, x0, x_t = kinds()["uniform"], torch.arange(3), torch.tensor([0, 0, 1])
+    belief = random_beliefs(process, (3,))
+    expected = 10 * step_kl(process, x0, x_t, belief, 0.5, 0.4) + 0.01 * cross_entropy(x0, belief)
+    assert torch.equal(hybrid(process, x0, x_t, belief, 0.5, 0.4, 10, 0.01), expected)
+    last = hybrid(process, x0, x_t, belief, 0.1, 0.0, 1, 0.0)  # to the data: the reconstruction term
+    assert (last - cross_entropy(x0, belief)).abs().max() < 1e-14
+
+
+@every_kind
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradients_are_finite_at_both_ends(kind, dtype):
+    """A batch with t = 0, t = 1 and two times between; chains that do not absorb have no continuous term at t = 1."""
+    process = kinds()[kind]
+    last = len(process.m) - 1
+    x0, x_t = torch.tensor([[0], [1], [2], [1]]), torch.tensor([[0], [last], [last], [last]])
+    t = torch.tensor([0.0, 1.0, 0.5, 1e-4], dtype=torch.float64)
+    logits = torch.randn(4, 1, last + 1, generator=torch.Generator().manual_seed(0)).to(dtype).requires_grad_()
+    belief = masked_softmax(logits) if kind == "absorbing" else logits.softmax(-1)
+    inner = (t < 1) | (process.m.max() == 1)
+    losses = [step_kl(process, x0, x_t, belief, t, t / 2)]
+    losses.append(jump_kl(process, x0[inner], x_t[inner], belief[inner], t[inner]))
+    if kind == "absorbing":
+        losses.append(masked_cross_entropy(process, x0, x_t, logits, t))
+    for loss in losses:
+        (slope,) = torch.autograd.grad(loss.sum(), logits, retain_graph=True)
+        assert loss.isfinite().all() and slope.isfinite().all() and slope.any()
+
+
+def masked_softmax(logits):
+    return torch.cat([logits[..., :-1].softmax(-1), torch.zeros_like(logits[..., :1])], -1)
 
 
 @every_kind

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from scigen.process.affine import cosine, rectified, ve, vp
-from scigen.process.categorical import absorbing, draw, keep_of, marginal, uniform_tokens
+from scigen.process.categorical import absorbing, draw, keep_of, marginal, mask_token, uniform_tokens
 
 
 def test_draw_follows_its_probabilities(rng):
@@ -26,6 +26,18 @@ def test_draw_never_leaves_the_support(monkeypatch):
     for u, expected in ((0.0, 1), (1 - 2.0**-24, 2)):
         monkeypatch.setattr("scigen.process.categorical.uniform", lambda shape, device, rng, u=u: torch.full(shape, u))
         assert draw(p, torch.Generator()).tolist() == [expected]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_draw_never_returns_a_mask_without_weight(dtype, rng):
+    """In bfloat16 one uniform number in 512 is 1: it must not fall through to the last class."""
+    p = torch.tensor([0.3, 0.7, 0.0]).to(dtype)
+    tokens = draw(p.expand(50_000, 3), rng)
+    assert tokens.max() == 1 and abs(float((tokens == 1).double().mean()) - 0.7) < 0.01
+
+
+def test_no_weight_at_all_gives_the_first_class():
+    assert draw(torch.zeros(2, 3), torch.Generator()).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("affine", [vp(), ve(), cosine(), rectified()])
@@ -67,6 +79,36 @@ def test_a_belief_that_denies_the_evidence_stays():
     process = absorbing(2, keep_of(rectified()))
     denied = torch.tensor([[0.0, 1.0, 0.0]])
     assert process.posterior(torch.tensor([0]), denied, 0.5, 0.2).tolist() == [[1.0, 0.0, 0.0]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_law_is_the_share_kept_and_the_share_redrawn(kind):
+    process = KINDS[kind]
+    p0 = torch.nn.functional.pad(torch.tensor([[0.5, 0.2, 0.2, 0.1], [0.0, 0.0, 1.0, 0.0]]), (0, len(process.m) - 4))
+    law = process.law(p0, torch.tensor([0.25, 1.0]))
+    assert law.dtype == p0.dtype and torch.allclose(law[0], 0.75 * p0[0] + 0.25 * process.m.float())
+    assert torch.equal(law[1], process.m.float()) and torch.equal(process.law(p0, 0.0), p0)
+
+
+@pytest.mark.parametrize("affine", [vp(), cosine(), rectified()])
+def test_fall_is_the_slope_of_keep(affine):
+    process, h = uniform_tokens(3, keep_of(affine)), 1e-5
+    t = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
+    assert torch.allclose(process.fall(t), (process.keep(t - h) - process.keep(t + h)) / (2 * h), rtol=1e-8)
+    assert process.fall(torch.tensor([0.0, 1.0])).isfinite().all()
+
+
+def test_only_absorbing_chains_have_a_mask():
+    assert mask_token(KINDS["absorbing"]) == 4
+    for kind in ("uniform", "marginal"):
+        with pytest.raises(ValueError, match="only an absorbing chain has a mask, got m ="):
+            mask_token(KINDS[kind])
+
+
+def test_too_few_classes_are_told():
+    for make, count, least in ((uniform_tokens, 1, 2), (absorbing, 0, 1)):
+        with pytest.raises(ValueError, match=f"`classes` must be at least {least}, got {count}"):
+            make(count, keep_of(vp()))
 
 
 def test_bad_marginals_are_told():
