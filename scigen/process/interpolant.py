@@ -117,6 +117,6 @@ def _share(part: Tensor, whole: Tensor) -> Tensor:
 
 def _slope(curve: Callable[[Tensor], Tensor], t: Time) -> Tensor:
     """curve'(t), by reverse mode; constant curves have slope 0."""
-    with torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad():
         u = as_time(t).detach().clone().requires_grad_()
         return torch.autograd.grad((curve(u) + 0 * u).sum(), u)[0]

@@ -113,6 +113,8 @@ def test_velocity_is_the_rate_of_the_mean_move(rng):
     assert [t for t, _ in path] == [0.9, 0.5, 0.2, 0.0]
     assert all((x - curve(t)).abs().max() < 1e-13 for t, x in path)
     assert (velocity(process, curve(0.3), ends, 0.3) - (curve(0.3 + h) - curve(0.3 - h)) / (2 * h)).abs().max() < 1e-6
+    with torch.inference_mode():
+        assert velocity(process, curve(0.3), ends, 0.3).isfinite().all()
     assert (score(process, curve(0.3), ends, 0.3) + z / process.gamma(torch.tensor(0.3))).abs().max() < 1e-6
 
 
