@@ -43,36 +43,48 @@ class Controlled(nn.Module):
 
     A control is invariant: rotate the molecule and it stays. A `Product` without a process of that name carries it
     along unchanged, so every solver and guidance rule works as before. A scaffold, a target value or a class is a
-    control. Raises ValueError for a network that is no `Trunk` (the tensor-product network: its channels mix irreps), and,
-    when called, for a state without that field or of another width.
+    control. Raises ValueError for a network that is no `Trunk` (the tensor-product network: its channels mix irreps),
+    and, when called, for a state without that field or of another width.
     """
 
-    def __init__(self, trunk: Trunk, features: int, field: str = "control") -> None:
+    def __init__(self, trunk: nn.Module, features: int, field: str = "control") -> None:
         super().__init__()
         if not isinstance(trunk, Trunk):
-            raise ValueError(f"a {type(trunk).__name__} shows no `start`, `layers` and `finish`; use a GraphTransformer.")
+            name = type(trunk).__name__
+            raise ValueError(f"a {name} shows no `start`, `layers` and `finish`; control a GraphTransformer instead.")
         self.field = field
         self.copy = copy.deepcopy(trunk.layers).requires_grad_()
-        self.trunk: Any = trunk
-        self.trunk.requires_grad_(False)
+        self.trunk: Any = trunk.requires_grad_(False)
         like = next(self.copy.parameters())
         self.entry = _zero(features, trunk.channels[0], like)
-        self.exits = nn.ModuleList(nn.ModuleList(_zero(c, c, like) for c in trunk.channels) for _ in trunk.layers)
+        self.exits = nn.ModuleList(_Exits(trunk.channels, like) for _ in trunk.layers)
 
     def forward(self, x: State, logsnr: Tensor, previous: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         hidden, context = self.trunk.start(x, logsnr, previous)
         first, *rest = hidden
-        seen: Hidden = (first + self.entry(self._control(x).to(first.dtype)), *rest)
+        seen = (first + self.entry(self._control(x).to(first.dtype)), *rest)
         for layer, twin, exits in zip(self.trunk.layers, self.copy, self.exits, strict=True):
-            hidden, seen = layer(*hidden, *context), twin(*seen, *context)
-            hidden = tuple(h + exit(s) for h, s, exit in zip(hidden, seen, exits, strict=True))
+            seen = twin(*seen, *context)
+            hidden = exits(layer(*hidden, *context), seen)
         return self.trunk.finish(x, logsnr, *hidden)
 
     def _control(self, x: State) -> Tensor:
-        if self.field not in x or x[self.field].shape[2:] != (self.entry.in_features,):
+        width = self.entry.in_features
+        if self.field not in x or x[self.field].shape[2:] != (width,):
             got = tuple(x[self.field].shape) if self.field in x else "no such field"
-            raise ValueError(f"`{self.field}` must be [B, N, {self.entry.in_features}], got {got}; put it in the state.")
+            raise ValueError(f"`{self.field}` must be [B, N, {width}], got {got}; put it in the state.")
         return x[self.field]
+
+
+class _Exits(nn.Module):
+    """hidden + W seen for every part, W = 0 at first."""
+
+    def __init__(self, channels: tuple[int, ...], like: Tensor) -> None:
+        super().__init__()
+        self.maps = nn.ModuleList(_zero(c, c, like) for c in channels)
+
+    def forward(self, hidden: Hidden, seen: Hidden) -> Hidden:
+        return tuple(h + w(s) for h, w, s in zip(hidden, self.maps, seen, strict=True))
 
 
 def _zero(inputs: int, outputs: int, like: Tensor) -> nn.Linear:

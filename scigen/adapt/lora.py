@@ -45,7 +45,7 @@ def attach(
     if rank < 1:
         raise ValueError(f"`rank` must be at least 1, got {rank}; 4 to 16 are usual.")
     if not chosen:
-        raise ValueError(f"`where` '{where}' matches no linear map; their names are like {', '.join(list(linears)[-3:])}.")
+        raise ValueError(f"`where` '{where}' matches no linear map; names are like {', '.join(list(linears)[-3:])}.")
     new = {}
     for name in chosen:
         weight = linears[name].weight
@@ -62,27 +62,19 @@ def load(network: nn.Module, adapters: Mapping[str, Tensor]) -> list[nn.Paramete
 
     Raises ValueError when the network has adapters already, or no such linear map of that shape.
     """
-    if next(_adapters(network), None):
+    if any(True for _ in _adapters(network)):
         raise ValueError("the network already has adapters; `merge` or `detach` them first.")
-    modules, trained = dict(network.named_modules()), []
-    names = sorted({name.rpartition(".")[0] for name in adapters})
-    parts = {name: [adapters.get(f"{name}.{part}") for part in ("down", "up", "scale")] for name in names}
-    for name, (down, up, scale) in parts.items():
-        linear = modules.get(name)
-        fits = isinstance(linear, nn.Linear) and down is not None and up is not None and scale is not None
-        if not fits or (len(up), down.shape[1]) != linear.weight.shape or up.shape[1] != len(down):
-            raise ValueError(f"the adapter of '{name}' does not fit; load it into the kind of network it was made for.")
+    modules = dict(network.named_modules())
+    lows = {name: _fitted(modules, name, adapters) for name in sorted({key.rpartition(".")[0] for key in adapters})}
     network.requires_grad_(False)
-    for name, pieces in parts.items():
-        low = LowRank(*(x.detach().clone().to(modules[name].weight) for x in pieces))
+    for name, low in lows.items():
         parametrize.register_parametrization(modules[name], "weight", low)
-        trained += [low.down, low.up]
-    return trained
+    return [p for low in lows.values() for p in (low.down, low.up)]
 
 
 def tensors(network: nn.Module) -> dict[str, Tensor]:
     """The adapters by flat name (`layers.0.node_in.down`, `.up`, `.scale`), ready for safetensors."""
-    return {f"{name}.{k}": v.detach() for name, _, low in _adapters(network) for k, v in low.state_dict().items()}
+    return {f"{name}.{k}": v.detach() for name, low in _adapters(network) for k, v in low.state_dict().items()}
 
 
 def merge(network: nn.Module) -> dict[str, Tensor]:
@@ -106,11 +98,21 @@ def detach(network: nn.Module) -> None:
 
 
 def _release(network: nn.Module, keep: bool) -> None:
-    for _, linear, _ in list(_adapters(network)):
-        parametrize.remove_parametrizations(linear, "weight", leave_parametrized=keep)
+    for name in [name for name, _ in _adapters(network)]:
+        parametrize.remove_parametrizations(network.get_submodule(name), "weight", leave_parametrized=keep)
 
 
-def _adapters(network: nn.Module) -> Iterator[tuple[str, nn.Module, LowRank]]:
+def _adapters(network: nn.Module) -> Iterator[tuple[str, LowRank]]:
+    """Names of the adapted maps, and what adapts them."""
     for name, module in network.named_modules():
-        if isinstance(module, nn.Linear) and parametrize.is_parametrized(module, "weight"):
-            yield name, module, module.parametrizations.weight[0]
+        if isinstance(module, LowRank):
+            yield name.removesuffix("parametrizations.weight.0").rstrip("."), module
+
+
+def _fitted(modules: Mapping[str, nn.Module], name: str, adapters: Mapping[str, Tensor]) -> LowRank:
+    linear, keys = modules.get(name), [f"{name}.{part}" for part in ("down", "up", "scale")]
+    if isinstance(linear, nn.Linear) and all(key in adapters for key in keys):
+        down, up, scale = (adapters[key].detach().clone().to(linear.weight) for key in keys)
+        if (*up.shape, *down.shape) == (linear.out_features, len(down), len(down), linear.in_features):
+            return LowRank(down, up, scale)
+    raise ValueError(f"the adapter of '{name}' does not fit; load it into the kind of network it was made for.")

@@ -54,7 +54,11 @@ class Observation:
 
 
 def dps(
-    denoise: Denoiser, process: Affine | Product, observation: Observation, weight: float | Tensor = 1.0, field: str = "pos"
+    denoise: Denoiser,
+    process: Affine | Product,
+    observation: Observation,
+    weight: float | Tensor = 1.0,
+    field: str = "pos",
 ) -> Denoiser:
     """C = 0, diffusion posterior sampling: the gradient of log N(y; A x0, var I) through the belief.
 
@@ -102,7 +106,12 @@ def moment_matching(
 
 
 def _kalman(
-    denoise: Denoiser, process: Affine | Product, observation: Observation, iterations: int, field: str, std: float | None
+    denoise: Denoiser,
+    process: Affine | Product,
+    observation: Observation,
+    iterations: int,
+    field: str,
+    std: float | None,
 ) -> Denoiser:
     """C is V where `std` is None."""
     if iterations < 1:

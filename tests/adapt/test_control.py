@@ -71,7 +71,8 @@ def test_the_zero_maps_have_a_gradient(rng):
 
 def test_the_trunk_stays_what_it_was(rng):
     net = trained(rng)
-    assert all(torch.equal(v, w) for v, w in zip(net.trunk.state_dict().values(), controlled().trunk.state_dict().values()))
+    kept, was = (n.trunk.state_dict() for n in (net, controlled()))
+    assert all(torch.equal(kept[name], was[name]) for name in was)
     assert {name.split(".")[0] for name, p in net.named_parameters() if p.requires_grad} == {"copy", "entry", "exits"}
     x = with_control(noised(DOUBLE))
     assert gap(run(net, x), run(net.trunk, x), x.mask) > 1e-3
@@ -132,7 +133,8 @@ def test_a_control_travels_through_the_sampler(rng):
         streams = [torch.Generator().manual_seed(k) for k in range(2)]
         like = with_control(blank(sizes), seed=seed)
         with torch.inference_mode():
-            x, _ = sample(process, from_network(net, flow), process.source(like, streams), late(4, 0.1), streams, ddim())
+            start = process.source(like, streams)
+            x, _ = sample(process, from_network(net, flow), start, late(4, 0.1), streams, ddim())
         assert torch.equal(x["control"], like["control"])
         ends.append(x["pos"])
     assert torch.equal(ends[0], ends[1]) and (ends[0] - ends[2]).abs().max() > 1e-3

@@ -128,7 +128,7 @@ def test_a_small_map_takes_its_own_rank(rng):
 
 def test_impossible_requests_are_refused(rng):
     net = fresh("transformer")
-    with pytest.raises(ValueError, match="`where` 'layer' matches no linear map; their names are like .*bond_out"):
+    with pytest.raises(ValueError, match="`where` 'layer' matches no linear map; names are like .*bond_out"):
         lora.attach(net, 4, rng, "layer")
     with pytest.raises(ValueError, match="`rank` must be at least 1, got 0"):
         lora.attach(net, 0, rng)

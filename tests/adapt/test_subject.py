@@ -135,7 +135,11 @@ def test_prior_samples_of_a_state_are_clean_data(affine):
             "bond": torch.full((count, 2, 2, 2), 0.5),
         }
 
-    fields = {"pos": torch.zeros(count, 2, 3), "atom": torch.zeros(count, 2).long(), "bond": torch.zeros(count, 2, 2).long()}
+    fields = {
+        "pos": torch.zeros(count, 2, 3),
+        "atom": torch.zeros(count, 2).long(),
+        "bond": torch.zeros(count, 2, 2).long(),
+    }
     x0 = prior_samples(process, denoise, State(fields, torch.ones(count, 2) > 0), late(5), torch.Generator())
     assert torch.equal(x0["pos"], torch.full((count, 2, 3), 0.7)) and (x0["atom"] == 1).all()
     assert torch.equal(x0["bond"], x0["bond"].mT) and 0 < x0["bond"].sum() < count * 2
