@@ -1,7 +1,7 @@
 """Fine-tune the shipped molecule network towards a reward; reward, validity and uniqueness before and after.
 
-    python -m benchmarks.alignment --reward qed --rounds 100 --batch 64 --seed 0                   DDPO
-    python -m benchmarks.alignment --reward qed --rounds 100 --batch 64 --seed 0 --method dpo
+    python -m benchmarks.alignment --reward qed --rounds 80 --batch 64 --seed 0                   DDPO
+    python -m benchmarks.alignment --reward qed --rounds 80 --batch 64 --seed 0 --method dpo
 
 A molecule that is not whole (RDKit accepts it, one fragment, no radical) has reward 0, so validity is part of what is
 asked for. Each round draws molecules of a few sizes, 16 of each, and compares a molecule with its own size only. One
@@ -208,12 +208,12 @@ def main() -> None:
     parser.add_argument("--weights", default="molecules-qm9")
     parser.add_argument("--reward", choices=sorted(REWARDS), default="qed")
     parser.add_argument("--method", choices=sorted(BETAS), default="ddpo")
-    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=80)
     parser.add_argument("--batch", type=int, default=64, help=f"molecules a round, in groups of {GROUP}")
     parser.add_argument("--steps", type=int, default=20, help="moves of a training chain")
     parser.add_argument("--moves", type=int, default=8, help="moves of each chain that are learnt from")
     parser.add_argument("--rank", type=int, default=8, help="rank of the adapters; 0 trains every weight")
-    parser.add_argument("--lr", type=float, default=3e-4)
+    parser.add_argument("--lr", type=float, default=1e-4)
     parser.add_argument("--beta", type=float, help=f"price of leaving the reference; unless given {BETAS}")
     parser.add_argument("--n", type=int, default=500, help="fresh molecules measured before and after")
     parser.add_argument("--seed", type=int, default=0)

@@ -87,9 +87,13 @@ def _log(p: Tensor) -> Tensor:
 def _check(process: Any, s: Time, eta: float) -> None:
     if not 0 < eta <= 1:
         raise ValueError(f"`eta` must lie in (0, 1], got {eta}; a chain that draws nothing has no density.")
-    parts = parts_of(process).values()
-    for part in parts:
-        if not isinstance(part, Affine | Categorical):
+    drawn = False
+    for part in parts_of(process).values():
+        if isinstance(part, Affine):
+            drawn = drawn or bool((part.sigma(s) > 0).all())
+        elif isinstance(part, Categorical):
+            drawn = True
+        else:
             raise ValueError(f"the moves of {type(part).__name__} have no density here; use Affine or Categorical.")
-    if not any(isinstance(p, Categorical) or bool((p.sigma(s) > 0).all()) for p in parts):
+    if not drawn:
         raise ValueError(f"the move to s={s} draws nothing, since sigma is 0 there; end the grid above it.")

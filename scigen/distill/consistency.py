@@ -6,15 +6,16 @@ improved training: Song and Dhariwal 2023, arXiv:2310.14189.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from scigen.denoiser import Belief, Denoiser
-from scigen.distill.match import certain, intervals, mismatch, noised
+from scigen.distill.match import batch_of, certain, intervals, mismatch, noised
 from scigen.process.affine import Affine
+from scigen.process.product import Product
 from scigen.solver.dpm import ddim
 from scigen.solver.loop import Solver
 from scigen.state import Time, expand
@@ -36,15 +37,24 @@ def skip_and_out(affine: Affine, t: Time, t_min: float, std: float = 1.0) -> tup
     return a * std**2 / (rise**2 + (a * std) ** 2), std * rise / torch.hypot(s, a * std)
 
 
-def boundary(network: Callable[[Tensor, Time], Tensor], affine: Affine, t_min: float, std: float = 1.0) -> Denoiser:
-    """A consistency function of one affine field around a free `network(x_t, t)`, exact at t_min by construction.
+def boundary(network: Denoiser, process: Any, t_min: float, std: float = 1.0) -> Denoiser:
+    """A consistency function around a free network F(x_t, t), exact at t_min by construction; tokens are left to F.
 
-    It is a `Denoiser`: its belief is the path's end, where an ordinary one's is the mean over ends.
+    It is a `Denoiser`: its belief is the path's end, where an ordinary one's is the mean over ends. A network that
+    ends on x0 = x_t at sigma = 0 by its own parametrization (arXiv:2206.00364) is one already, with t_min = 0.
     """
 
-    def denoise(x_t: Tensor, t: Time, previous: Belief | None = None) -> Tensor:
-        skip, out = skip_and_out(affine, t, t_min, std)
-        return expand(skip, x_t) * x_t + expand(out, x_t) * network(x_t, t)
+    def one(part: Any, x_t: Tensor, f: Tensor, t: Time) -> Tensor:
+        if not isinstance(part, Affine):
+            return f
+        skip, out = skip_and_out(part, t, t_min, std)
+        return expand(skip, x_t) * x_t + expand(out, x_t) * f
+
+    def denoise(x_t: Any, t: Time, previous: Belief | None = None) -> Belief:
+        f = network(x_t, t, previous)
+        if not isinstance(process, Product):
+            return one(process, x_t, f, t)
+        return {**f, **{name: one(part, x_t[name], f[name], t) for name, part in process.parts.items()}}
 
     return denoise
 
@@ -67,8 +77,7 @@ def consistency_loss(
     it: consistency training. `target` is the student or its moving average; no gradient flows through it. `huber` as
     in `mismatch`. Tokens take their posterior draw and are matched by KL, to the student's own later belief.
     """
-    count = len(x0) if isinstance(x0, Tensor) else len(x0.mask)
-    t, s = intervals(grid, 1, count, rng)
+    t, s = intervals(grid, 1, batch_of(x0), rng)
     x_t = noised(process, x0, t, rng)
     guess = teacher or (lambda x, t, previous=None: certain(process, x0))
     with torch.no_grad():

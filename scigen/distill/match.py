@@ -16,7 +16,7 @@ from scigen.process.product import Product
 from scigen.process.protocol import FieldProcess
 from scigen.state import Rng, Time, normal
 
-__all__ = ["certain", "intervals", "mismatch", "noised", "unit_source"]
+__all__ = ["batch_of", "certain", "intervals", "mismatch", "noised", "unit_source"]
 
 
 def mismatch(process: Any, belief: Belief, target: Belief, like: Any, huber: float = 0.0) -> Tensor:
@@ -28,14 +28,14 @@ def mismatch(process: Any, belief: Belief, target: Belief, like: Any, huber: flo
     """
     if huber < 0:
         raise ValueError(f"`huber` must be 0 (squared error) or positive, got {huber}; 0.00054 is usual.")
-    total = 0.0
+    total = torch.zeros(())
     for name, part in parts_of(process).items():
         free, b, y = free_entries(process, like, name), field_of(belief, name), field_of(target, name)
         categorical = isinstance(part, Categorical)
         each = _divergence(y, b) if categorical else (y - b).square()
         d = free.total(each) / free.count.clamp(min=1).to(each)
         total = total + (d if categorical or huber == 0 else (d + huber**2).sqrt() - huber)
-    return torch.as_tensor(total)
+    return total
 
 
 def certain(process: Any, x0: Any) -> Belief:
@@ -57,6 +57,11 @@ def unit_source(process: Any, like: Any, rng: Rng) -> Any:
 def noised(process: Any, x0: Any, t: Time, rng: Rng) -> Any:
     """x_t given x0 in the independent coupling; `t` is a number or one time per sample."""
     return process.noise(x0, unit_source(process, x0, rng), t, rng)
+
+
+def batch_of(x: Any) -> int:
+    """Samples in a tensor or a state."""
+    return len(x) if isinstance(x, Tensor) else len(x.mask)
 
 
 def intervals(grid: Sequence[float], stride: int, count: int, rng: torch.Generator) -> list[Any]:

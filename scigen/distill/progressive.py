@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from scigen.denoiser import Belief, Denoiser
-from scigen.distill.match import intervals, mismatch, noised
+from scigen.distill.match import batch_of, intervals, mismatch, noised
 from scigen.process.affine import Affine
 from scigen.solver.dpm import ddim
 from scigen.solver.lift import adjust
@@ -68,10 +68,11 @@ def progressive_loss(
     Tokens count by KL. `weight` takes times `[B]`; the paper's is max(SNR, 1) or 1 + SNR. Raises ValueError for a grid
     with an odd number of intervals.
     """
-    t, m, s = intervals(grid, 2, _size(x0), rng)
+    t, m, s = intervals(grid, 2, batch_of(x0), rng)
     x_t = noised(process, x0, t, rng)
     target = two_step_target(process, teacher, x_t, t, m, s, rng)
-    return (weight(t) * mismatch(process, student(x_t, t), target, x_t)).mean()
+    off = mismatch(process, student(x_t, t), target, x_t)
+    return (weight(t).to(off) * off).mean()
 
 
 def progressive(teacher: Denoiser, grid: Sequence[float], fit: Fit) -> Iterator[tuple[Denoiser, list[float]]]:
@@ -86,7 +87,3 @@ def progressive(teacher: Denoiser, grid: Sequence[float], fit: Fit) -> Iterator[
         teacher = fit(teacher, times)
         times = times[::2]
         yield teacher, times
-
-
-def _size(x0: Any) -> int:
-    return len(x0) if isinstance(x0, Tensor) else len(x0.mask)

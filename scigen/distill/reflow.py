@@ -53,7 +53,7 @@ def straightness(process: Any, denoise: Denoiser, x0: Any, x1: Any, t: Tensor, r
     total = torch.zeros_like(t)
     for name in names:
         free, error = free_entries(process, x_t, name), field_of(belief, name) - field_of(x0, name)
-        total = total + free.total(error.square()) / free.count.clamp(min=1) / t**2
+        total = total.to(error) + free.total(error.square()) / free.count.clamp(min=1) / t.to(error) ** 2
     return total
 
 

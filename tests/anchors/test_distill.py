@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
+from scigen.coupling import from_model
 from scigen.distill.consistency import boundary, consistency_loss, skip_and_out
 from scigen.distill.ddgan import discriminator_loss, drawn, generator_loss, latent, steps_of
 from scigen.distill.guided import at_weight, guided_loss
@@ -98,7 +99,7 @@ def test_halving_to_one_step_keeps_the_sixteen_step_end(affine):
     for student, times in progressive(teacher, grid, perfect(affine)):
         lengths.append(len(times) - 1)
         got, _ = sample(affine, student, x, times, seeded(), ddim())
-        assert (got - want).abs().max() < 1e-12
+        assert (got - want).abs().max() < 2e-14
     assert lengths == [8, 4, 2, 1]
 
 
@@ -178,7 +179,7 @@ def _ends(affine, x_t, t, t_min):
 @every_process
 @pytest.mark.parametrize("t_min", [0.0, 0.01])
 def test_boundary_is_exact_whatever_the_network(affine, t_min):
-    f = boundary(lambda x_t, t: torch.sin(7 * x_t) + 3, affine, t_min, std=0.5)
+    f = boundary(lambda x_t, t, previous: torch.sin(7 * x_t) + 3, affine, t_min, std=0.5)
     x = starts(affine, 1.0)
     assert (f(x, t_min) - x / affine.alpha(t_min)).abs().max() < 1e-14 * (1 + x.abs().max())
     assert f(x, 1.0).isfinite().all() and (f(x, 0.5) - x).abs().max() > 0.1
@@ -198,7 +199,7 @@ def test_the_gaussian_function_is_constant_along_the_flow():
     levels = np.linspace(math.log(80), math.log(0.002), 9)
     path = solve_ivp(slope, (levels[0], levels[-1]), x, "DOP853", levels, rtol=1e-13, atol=1e-13).y
     ends = [end_of(EDM, 0.002 / 80)(torch.from_numpy(y), math.exp(v) / 80) for y, v in zip(path.T, levels)]
-    assert max(float((e - ends[-1]).abs().max()) for e in ends) < 3e-11
+    assert max(float((e - ends[-1]).abs().max()) for e in ends) < 2e-12
     sd = math.sqrt((VAR + 0.002**2) / (VAR + 80**2))
     assert (ends[0] - (MEAN + sd * (torch.from_numpy(x) - MEAN))).abs().max() < 1e-13
 
@@ -229,7 +230,7 @@ def test_a_trained_linear_model_is_the_teachers_ddim_and_tends_to_the_closed_for
     times, mean = torch.tensor(grid, dtype=torch.float64), on_gaussian(affine)
 
     def function(table):
-        def network(x_t, t):
+        def network(x_t, t, previous):
             row = table[(torch.as_tensor(t, dtype=torch.float64).reshape(-1, 1) - times).abs().argmin(1)]
             return row[:, :1] + row[:, 1:] * x_t
 
@@ -260,7 +261,7 @@ def test_multistep_sampling_keeps_the_law_with_few_steps(affine, grid):
     level = float(affine.sigma(t_min) / affine.alpha(t_min))
     first, last = marginal_moments(affine, 1.0), marginal_moments(affine, t_min)
     mean, var = moments(renoise(level), affine, end_of(affine, t_min), grid, *first)
-    assert abs(mean - last[0]) < 1e-12 and abs(var - last[1]) < 1e-12
+    assert abs(mean - last[0]) < 3e-14 and abs(var - last[1]) < 3e-14
     assert moments(renoise(), affine, on_gaussian(affine), grid, *first)[1] < 0.9 * last[1]
 
 
@@ -280,8 +281,9 @@ def straight(x_t, t, previous=None):
 
 def test_reflow_of_the_gaussian_is_exact_in_one_step():
     affine, rng = rectified(), seeded()
-    x1 = torch.randn(20_000, 1, dtype=torch.float64, generator=rng)
-    x0, t = carried(x1), 0.05 + 0.95 * torch.rand(len(x1), dtype=torch.float64, generator=rng)
+    drawn = torch.randn(2000, 1, dtype=torch.float64, generator=rng)
+    x0, t = carried(drawn), 0.05 + 0.95 * torch.rand(len(drawn), dtype=torch.float64, generator=rng)
+    x1 = from_model(lambda x0: gaussian_path(affine, MEAN, VAR, x0, 0.0, 1.0))(x0, drawn)
     got, _ = sample(affine, straight, x1, [1.0, 0.0], rng, ddim())
     assert (got - x0).abs().max() < 1e-15
     assert reflow_loss(affine, straight, x0, x1, t, rng).max() < 1e-29
@@ -320,7 +322,7 @@ def test_drawn_beliefs_keep_the_gaussian_at_any_number_of_steps(affine, steps):
     grid = level_grid(affine, steps)
     first, last = marginal_moments(affine, grid[0]), marginal_moments(affine, grid[-1])
     mean, var = moments(gan_move, affine, exact_gaussian_draw(affine), grid, *first, draws=2)
-    assert abs(mean - last[0]) < 1e-12 and abs(var / last[1] - 1) < 1e-12
+    assert abs(mean - last[0]) < 2e-14 and abs(var / last[1] - 1) < 2e-14
     assert moments(ancestral, affine, on_gaussian(affine), grid, *first)[1] < 0.9 * last[1]
 
 
@@ -361,7 +363,7 @@ def test_adversarial_losses_at_points_that_are_known():
     x0 = torch.randn(64, 2, dtype=torch.float64, generator=rng)
     steps = steps_of(affine, lambda x, t, rng: x0, x0, GAN_GRID, rng)
     blind = lambda x_s, x_t, t: (0 * x_s).sum(1)  # noqa: E731
-    assert abs(float(discriminator_loss(blind, steps)) - 2 * math.log(2)) < 1e-15
+    assert abs(float(discriminator_loss(blind, steps).detach()) - 2 * math.log(2)) < 1e-15
     assert abs(float(generator_loss(blind, steps)) - math.log(2)) < 1e-15
     tilt = torch.tensor([3.0, 4.0], dtype=torch.float64)
     linear = lambda x_s, x_t, t: x_s @ tilt  # noqa: E731
@@ -417,7 +419,7 @@ def test_a_truncated_chain_is_exact_from_the_marginal(affine):
     grid = truncated(level_grid(affine, 6), 0.35)
     first, last = marginal_moments(affine, 0.35), marginal_moments(affine, grid[-1])
     mean, var = moments(gan_move, affine, exact_gaussian_draw(affine), grid, *first, draws=2)
-    assert abs(mean - last[0]) < 1e-12 and abs(var / last[1] - 1) < 1e-12
+    assert abs(mean - last[0]) < 2e-14 and abs(var / last[1] - 1) < 2e-14
     wrong, _ = moments(gan_move, affine, exact_gaussian_draw(affine), grid, first[0] + 1, first[1], draws=2)
     # A start that is off by 1 ends off by the correlation of x_t and x_s, whatever the steps between.
     t, s = 0.35, grid[-1]

@@ -8,17 +8,18 @@ import pytest
 import torch
 
 from scigen import oracle
-from scigen.distill.consistency import consistency_loss, skip_and_out
-from scigen.distill.ddgan import discriminator_loss, steps_of
+from scigen.distill.consistency import boundary, consistency_loss, skip_and_out
+from scigen.distill.ddgan import discriminator_loss, generator_loss, latent, steps_of
 from scigen.distill.progressive import progressive, progressive_loss, two_step_target
 from scigen.distill.reflow import one_step_loss, reflow_loss, straightness
 from scigen.distill.truncated import diffused, truncated
 from scigen.process.affine import cosine, rectified, vp
 from scigen.process.categorical import keep_of, uniform_tokens
+from scigen.process.product import Product
 from scigen.solver import ddim, sample
 from scigen.solver.fewstep import renoise
 from scigen.solver.grids import uniform
-from scigen.state import Streams
+from scigen.state import State, Streams
 from tests.distill.problems import blank, guess, molecules, project, sources
 
 
@@ -45,9 +46,6 @@ def test_token_targets_average_to_the_exact_belief():
     affine, count = vp(), 20_000
     tokens = uniform_tokens(3, keep_of(affine))
     law = torch.tensor([0.7, 0.2, 0.1], dtype=torch.float64)
-    from scigen.process.product import Product
-    from scigen.state import State
-
     exact = oracle.tokens(tokens, law)
     process = Product({"pos": affine, "atom": tokens})
     teacher = lambda x, t, previous=None: {"pos": x["pos"] * 0, "atom": exact(x["atom"], t)}  # noqa: E731
@@ -101,6 +99,32 @@ def test_truncated_molecules_start_from_noised_ones():
     assert truncated([1.0, 0.5, 0.2, 0.0], 0.3) == [0.3, 0.2, 0.0] and truncated([1.0, 0.5], 1.0) == [1.0, 0.5]
 
 
+def test_boundary_of_a_state_holds_for_coordinates_and_leaves_tokens():
+    process, x = molecules(rectified()), sources(molecules(rectified()), (4, 2))
+    f = boundary(lambda x, t, previous: {**guess(x, t), "pos": x["pos"] * 7}, process, 0.01)
+    assert (f(x, 0.01)["pos"] - x["pos"] / 0.99).abs().max() < 1e-15
+    assert torch.equal(f(x, 0.5)["atom"], guess(x, 0.5)["atom"]) and not torch.equal(f(x, 0.5)["pos"], x["pos"] * 7)
+
+
+def test_adversarial_steps_of_a_cloud():
+    """Coordinates alone in a padded state: the penalty is the gradient's square over real points."""
+    affine, weight = rectified(), torch.ones((), dtype=torch.float64, requires_grad=True)
+    process = Product({"pos": affine}, lambda x: x.replace(pos=x["pos"] * x.mask[..., None]))
+    x0 = process.source(State({"pos": blank((4, 2))["pos"]}, blank((4, 2)).mask), seeded())
+    steps = steps_of(process, lambda x, t, rng: {"pos": x["pos"] * weight}, x0, [1.0, 0.5], seeded())
+    judge = lambda x_s, x_t, t: 2 * (x_s["pos"] * x_s.mask[..., None]).sum((1, 2))  # noqa: E731
+    with_penalty, without = (discriminator_loss(judge, steps, r1) for r1 in (0.5, 0.0))
+    assert abs(float((with_penalty - without).detach()) - 0.25 * 4 * (12 + 6) / 2) < 1e-12
+    assert torch.autograd.grad(generator_loss(judge, steps), weight)[0] != 0
+
+
+def test_a_latent_is_not_cut_to_the_number_of_nodes():
+    x = torch.zeros(2, 4, 3)
+    z = latent(x, 5, Streams([seeded(0), seeded(1)], (4, 2)))
+    assert z.shape == (2, 5) and (z != 0).all()
+    assert torch.equal(z[1], latent(x[1:], 5, [seeded(1)])[0])
+
+
 def test_refusals():
     affine, rng, x = rectified(), seeded(), torch.zeros(2, 1, dtype=torch.float64)
     with pytest.raises(ValueError, match="power of two"):
@@ -117,7 +141,7 @@ def test_refusals():
         one_step_loss(cosine(), lambda x, t: x, x, x, rng)
     with pytest.raises(ValueError, match="rectified"):
         straightness(uniform_tokens(2, keep_of(affine)), None, None, None, None, rng)
-    with pytest.raises(ValueError, match="affine process"):
+    with pytest.raises(ValueError, match="no gradient"):
         steps_of(molecules(affine), None, x, [1.0, 0.0], rng)
     with pytest.raises(ValueError, match="r1"):
         discriminator_loss(lambda *_: x, steps_of(affine, lambda x, t, rng: x, x, [1.0, 0.5], rng), r1=-1)
