@@ -38,7 +38,7 @@ def improved_euler(
 
     x' = x - h b(x, t) + g_t sqrt(h) z,  x'' = x - h b(x', s) + g_s sqrt(h) z,  x_s = (x' + x'') / 2, with h = t - s and
     b = f x - g^2 score. The noise does not depend on x, so the order in law is 2. Tokens are drawn once; where
-    sigma_s = 0 the step ends on the belief. Raises ValueError at alpha_t = 0. Equations 4 and 5 of arXiv:2105.14080.
+    sigma_s = 0 the step ends on the belief. Raises ValueError at alpha_t = 0. arXiv:2105.14080
     """
 
     def predict(affine: Affine, x: Tensor, x0: Tensor) -> Tensor:

@@ -108,7 +108,7 @@ def epsilon_power(
 ) -> dict[float, Any]:
     """Gamma_t = E |eps(x_t)|^2 / dim of the belief's own noise estimate, by time as in `belief_error`.
 
-    It sees x0 through x_t alone. Not at sigma_t = 0. arXiv:2201.06503, equation 8.
+    It sees x0 through x_t alone. Not at sigma_t = 0. arXiv:2201.06503
     """
     return _means(process, denoise, x0, times, rng, lambda affine, x0, x_t, x0_hat, t: epsilon(affine, x_t, x0_hat, t))
 

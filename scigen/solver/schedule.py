@@ -2,7 +2,7 @@
 
 A step from t to s costs KL(q(x_s | x_t, x0) || p(x_s | x_t)), and the bound is the sum over the steps, so the best path
 of k steps extends a best path of k - 1: D[k, s] = min_t D[k - 1, t] + L(t, s).
-Watson et al. 2021, arXiv:2106.03802; with optimal variances Bao et al. 2022, arXiv:2201.06503, section 4.
+Watson et al. 2021, arXiv:2106.03802; with optimal variances Bao et al. 2022, arXiv:2201.06503.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ def test_chain_loses_the_variance_that_theory_says(basis):
 
 
 def test_chains_converge_to_every_mode():
-    process, steps, errors = blurring(), (75, 150), {"ancestral": [], "gddim": []}
+    process, steps, errors = blurring(), (60, 120), {"ancestral": [], "gddim": []}
     for n in steps:
         grid = [1 - (1 - 0.05) * i / n for i in range(n + 1)]
         for name, solver in {"ancestral": ancestral, "gddim": gddim()}.items():
