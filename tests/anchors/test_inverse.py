@@ -15,9 +15,19 @@ from scigen.guidance.interval import interval
 from scigen.guidance.inverse import Observation, dps, moment_matching, pigdm
 from scigen.process.affine import rectified
 from scigen.solver import ddim, dpmpp_2m, sample
-from scigen.solver.grids import late
+from scigen.solver.grids import at_logsnr, late
 from scigen.state import Streams
-from tests.anchors.problems import PROCESSES, RAW, fitted, level_grid, on_mixture, starts
+from tests.anchors.problems import (
+    COVARIANCES,
+    MEANS,
+    PROCESSES,
+    RAW,
+    WEIGHTS,
+    fitted,
+    level_grid,
+    on_mixture,
+    starts,
+)
 from tests.nn.problems import TOLERANCE, gap, noised, orthogonal, small
 
 DOUBLE = {"dtype": torch.float64}
@@ -150,6 +160,51 @@ def test_dps_overshoots_by_the_variance_it_leaves_out(name, t):
     shift = torch.einsum("bij,kj,bk->bi", v, A, Y - x0 @ A.T) / NOISE
     assert close(affine, t, dps(prior, affine, linear())(x, t), x0 + shift)
     assert close(affine, t, dps(prior, affine, linear(), weight=0.5)(x, t), x0 + shift / 2)
+
+
+ALONG, SEEN, BLUR = torch.tensor([[1.0, -0.5]], **DOUBLE), torch.tensor([0.6], **DOUBLE), 0.1
+
+
+def mixture_posterior():
+    """Weights, means and covariances of M given one noisy number: each component conditioned, reweighed by its odds."""
+    parts = []
+    for w, m, c in zip(WEIGHTS, MEANS, COVARIANCES):
+        cross, var = c @ ALONG.T, ALONG @ c @ ALONG.T + BLUR
+        law = oracle.condition(
+            torch.cat([m, ALONG @ m]),
+            torch.cat([torch.cat([c, cross], 1), torch.cat([cross.T, var], 1)]),
+            torch.tensor([False, False, True]),
+            SEEN,
+        )
+        parts.append((w * torch.distributions.Normal(ALONG @ m, var[0].sqrt()).log_prob(SEEN).exp()[0], *law))
+    weights, means, covariances = (torch.stack(x) for x in zip(*parts))
+    return weights / weights.sum(), means, covariances
+
+
+def draw_mixture(weights, means, covariances, count, rng):
+    k = torch.multinomial(weights, count, True, generator=rng)
+    z = torch.randn(count, 2, 1, generator=rng, **DOUBLE)
+    return means[k] + (torch.linalg.cholesky(covariances)[k] @ z)[..., 0]
+
+
+def test_on_a_mixture_moment_matching_errs_least_and_vanishes_with_the_noise():
+    """Root mean square error of the belief over the exact posterior's own x_t; the Gaussian step is one moment deep."""
+    law, rng = mixture_posterior(), torch.Generator().manual_seed(0)
+    flow, seen = PROCESSES["flow"], Observation(lambda x: x @ ALONG.T.to(x), SEEN, BLUR)
+    x0, z = draw_mixture(*law, 2000, rng), torch.randn(2000, 2, generator=rng, **DOUBLE)
+    levels = (-3.0, 0.0, 3.0, 6.0)
+    errors = {"none": [], "dps": [], "pigdm": [], "moment matching": []}
+    for t in at_logsnr(flow, levels):
+        x, prior = flow.noise(x0, z, t), on_mixture(flow)
+        exact = oracle.mixture(flow, *law)(x, t)
+        rules = (prior, dps(prior, flow, seen), pigdm(prior, flow, seen), moment_matching(prior, flow, seen))
+        for row, rule in zip(errors.values(), rules):
+            row.append(float((rule(x, t) - exact).square().sum(1).mean().sqrt()))
+    for name, row in errors.items():
+        print(f"{name:16s}", *(f"{level:+.0f}: {e:.2e}" for level, e in zip(levels, row)))
+    for k in range(len(levels)):
+        assert errors["moment matching"][k] < min(row[k] for name, row in errors.items() if name != "moment matching")
+    assert errors["moment matching"][-1] < 1e-5 and errors["dps"][0] > 1 > 2 * errors["none"][0]
 
 
 def test_each_sample_has_its_own_observation():
