@@ -21,6 +21,7 @@ from scigen.process.affine import Affine
 from scigen.process.categorical import Categorical, mask_token
 from scigen.process.free import field_of, free_entries, parts_of
 from scigen.process.product import Product
+from scigen.process.transition import TokenProcess
 from scigen.state import Rng, Time, as_time, normal, uniform
 
 __all__ = [
@@ -34,7 +35,7 @@ MOST_STATES = 100_000  # of an enumeration
 
 
 def chain_nelbo(
-    process: Categorical | Product, denoise: Denoiser, x0: Any, grid: Sequence[float], rng: Rng, draws: int = 1
+    process: TokenProcess | Product, denoise: Denoiser, x0: Any, grid: Sequence[float], rng: Rng, draws: int = 1
 ) -> Tensor:
     """-log p(x0) is at most this, for the ancestral chain that walks `grid` down from m: an unbiased estimate, `[B]`.
 
@@ -47,12 +48,12 @@ def chain_nelbo(
             x_t = _noised(process, x0, t, rng)
             belief = denoise(x_t, t)
             for name, part in _tokens(process):
-                kl = step_kl(part, *(field_of(y, name) for y in (x0, x_t, belief)), t, s)
+                kl = step_kl(part, field_of(x0, name), field_of(x_t, name), field_of(belief, name), t, s)
                 total = total + free_entries(process, x0, name).total(kl) / draws
     return total
 
 
-def continuous_nelbo(process: Categorical | Product, denoise: Denoiser, x0: Any, rng: Rng, draws: int = 1) -> Tensor:
+def continuous_nelbo(process: TokenProcess | Product, denoise: Denoiser, x0: Any, rng: Rng, draws: int = 1) -> Tensor:
     """-log p(x0) is at most this, in the limit of many steps: an unbiased estimate, `[B]`.
 
     KL(q(x_1 | x0) || m) + E over t ~ U(0, 1) of `jump_kl`, with one t in each of `draws` equal slices. Tight for exact
@@ -64,12 +65,12 @@ def continuous_nelbo(process: Categorical | Product, denoise: Denoiser, x0: Any,
         x_t = _noised(process, x0, t, rng)
         belief = denoise(x_t, t)
         for name, part in _tokens(process):
-            kl = jump_kl(part, *(field_of(y, name) for y in (x0, x_t, belief)), t)
+            kl = jump_kl(part, field_of(x0, name), field_of(x_t, name), field_of(belief, name), t)
             total = total + free_entries(process, x0, name).total(kl) / draws
     return total
 
 
-def enumerated_chain_nelbo(process: Categorical, denoise: Denoiser, x0: Tensor, grid: Sequence[float]) -> Tensor:
+def enumerated_chain_nelbo(process: TokenProcess, denoise: Denoiser, x0: Tensor, grid: Sequence[float]) -> Tensor:
     """`chain_nelbo` of tokens `[B, n]` with every expectation a sum over all K^n states: exact, `[B]`.
 
     Raises ValueError above 100 000 states.
@@ -100,7 +101,7 @@ def enumerated_masked_nelbo(process: Categorical, denoise: Denoiser, x0: Tensor,
     weight = torch.tensor([1 / (k * math.comb(n, k)) for k in hidden.sum(1).tolist()], dtype=torch.float64)
     total = torch.zeros(len(x0), dtype=torch.float64, device=x0.device)
     for row, x in enumerate(x0):
-        belief = denoise(torch.where(hidden, mask_token(process), x), t)
+        belief = denoise(torch.where(hidden, mask_token(process.m), x), t)
         surprise = cross_entropy(x.expand(len(hidden), -1), belief)
         total[row] = (weight.to(x0.device) * torch.where(hidden, surprise, 0.0).sum(-1)).sum()
     return total
@@ -118,18 +119,18 @@ def _noised(process: Any, x0: Any, t: Time, rng: Rng) -> Any:
 
 def _priors(process: Any, x0: Any, t: float, end: float) -> Tensor:
     """The first term of a bound, `[B]`."""
-    total = 0.0
+    terms = []
     for name, part in _tokens(process):
         if (keep := float(part.keep(as_time(end)))) != 1:
             raise ValueError(f"a bound needs a chain that ends on the data, keep = 1, got keep({end}) = {keep:.4g}.")
-        total = total + free_entries(process, x0, name).total(prior_kl(part, field_of(x0, name), t))
-    if not isinstance(total, Tensor):
+        terms.append(free_entries(process, x0, name).total(prior_kl(part, field_of(x0, name), t)))
+    if not terms:
         raise ValueError(f"this bound is for tokens and {type(process).__name__} has no categorical field.")
-    return total
+    return torch.stack(terms).sum(0)
 
 
-def _tokens(process: Any) -> Iterator[tuple[str, Categorical]]:
-    return ((name, part) for name, part in parts_of(process).items() if isinstance(part, Categorical))
+def _tokens(process: Any) -> Iterator[tuple[str, TokenProcess]]:
+    return ((name, part) for name, part in parts_of(process).items() if isinstance(part, TokenProcess))
 
 
 def _check_count(count: int) -> None:

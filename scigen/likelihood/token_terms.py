@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from scigen.process.categorical import Categorical, mask_token
+from scigen.process.transition import TokenProcess
 from scigen.state import Time, as_time, expand
 
 __all__ = ["cross_entropy", "hybrid", "jump_kl", "masked_cross_entropy", "prior_kl", "score_entropy", "step_kl"]
@@ -24,7 +25,7 @@ def cross_entropy(x0: Tensor, belief: Tensor) -> Tensor:
     return -belief.gather(-1, x0[..., None]).squeeze(-1).log()
 
 
-def prior_kl(part: Categorical, x0: Tensor, t: Time = 1.0) -> Tensor:
+def prior_kl(part: TokenProcess, x0: Tensor, t: Time = 1.0) -> Tensor:
     """KL(q(x_t | x0) || m): 0 at keep = 0.
 
     Infinite for an absorbing chain that keeps anything at t, as it does under VP and VE.
@@ -33,13 +34,13 @@ def prior_kl(part: Categorical, x0: Tensor, t: Time = 1.0) -> Tensor:
     return _kl(part.law(_one_hot(x0, m), t), m.expand(*x0.shape, -1))
 
 
-def step_kl(part: Categorical, x0: Tensor, x_t: Tensor, belief: Tensor, t: Time, s: Time) -> Tensor:
+def step_kl(part: TokenProcess, x0: Tensor, x_t: Tensor, belief: Tensor, t: Time, s: Time) -> Tensor:
     """KL(q(x_s | x_t, x0) || p(x_s | x_t)): -log belief(x0) where keep_s = 1. arXiv:2107.03006, equation 1"""
     return _kl(part.posterior(x_t, _one_hot(x0, belief), t, s), part.posterior(x_t, belief, t, s))
 
 
 def hybrid(
-    part: Categorical, x0: Tensor, x_t: Tensor, belief: Tensor, t: Time, s: Time, steps: int, weight: float = 0.001
+    part: TokenProcess, x0: Tensor, x_t: Tensor, belief: Tensor, t: Time, s: Time, steps: int, weight: float = 0.001
 ) -> Tensor:
     """steps KL(q(x_s | x_t, x0) || p(x_s | x_t)) - weight log belief(x0), one step of `steps` drawn at random.
 
@@ -48,7 +49,7 @@ def hybrid(
     return steps * step_kl(part, x0, x_t, belief, t, s) + weight * cross_entropy(x0, belief)
 
 
-def jump_kl(part: Categorical, x0: Tensor, x_t: Tensor, belief: Tensor, t: Time) -> Tensor:
+def jump_kl(part: TokenProcess, x0: Tensor, x_t: Tensor, belief: Tensor, t: Time) -> Tensor:
     """`step_kl` per unit of t as the step shrinks: sum over y of R - A + A log(A / R).
 
     R are the reverse rates under the belief, A under x0 itself. Chains that do not absorb need keep > 0.
@@ -56,15 +57,14 @@ def jump_kl(part: Categorical, x0: Tensor, x_t: Tensor, belief: Tensor, t: Time)
     return _rates_kl(part.reverse_rates(x_t, _one_hot(x0, belief), t), part.reverse_rates(x_t, belief, t))
 
 
-def score_entropy(part: Categorical, x0: Tensor, x_t: Tensor, log_ratios: Tensor, t: Time) -> Tensor:
-    """sum over y != x_t of Q (r(y) - a(y) log r(y) + a(y) (log a(y) - 1)), Q = m(x_t) (-keep' / keep).
+def score_entropy(part: TokenProcess, x0: Tensor, x_t: Tensor, log_ratios: Tensor, t: Time) -> Tensor:
+    """sum over y != x_t of Q (r(y) - a(y) log r(y) + a(y) (log a(y) - 1)), Q = `rates_in`.
 
     r = exp(log_ratios) `[..., K]` is a network's concrete score, a(y) = q(y | x0) / q(x_t | x0); least, over x0 given
     x_t, at the exact ratios, and equal to `jump_kl` for r = ratios(belief). Needs keep > 0. arXiv:2310.16834
     """
     a = part.ratios(x_t, _one_hot(x0, log_ratios), t)
-    q = expand(part.fall(t) / part.keep(as_time(t)), a) * part.m.to(a)[x_t].unsqueeze(-1)
-    q = torch.where(_one_hot(x_t, a) > 0, 0.0, q)
+    q = part.rates_in(x_t, t).to(a)
     return _rates_kl(q * a, q * log_ratios.to(a).exp())
 
 
@@ -74,7 +74,7 @@ def masked_cross_entropy(part: Categorical, x0: Tensor, x_t: Tensor, logits: Ten
     The mask itself gets no probability, whatever its logit. Raises ValueError for chains that do not absorb.
     arXiv:2406.07524, arXiv:2502.09992
     """
-    mask = mask_token(part)
+    mask = mask_token(part.m)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     barred = torch.arange(logits.shape[-1], device=logits.device) == mask
     surprise = -logits.masked_fill(barred, -torch.inf).log_softmax(-1).gather(-1, x0[..., None]).squeeze(-1)

@@ -91,14 +91,16 @@ class Categorical:
         """-keep'(t): how fast tokens are lost."""
         return -_derivative(self.keep, as_time(t))
 
-    def forward_rates(self, x_t: Tensor, t: Time) -> Tensor:
-        """Jumps per unit of t from x_t to y: m(y) (-keep' / keep), 0 at y = x_t; `[..., K]` in the type of m.
+    def rates_out(self, x_t: Tensor, t: Time) -> Tensor:
+        """Jumps of the forward chain per unit of t, from x_t to y: m(y) (-keep' / keep), 0 at y = x_t; `[..., K]`.
 
-        Infinite at keep = 0.
+        In the type of m. Infinite at keep = 0.
         """
-        m = self.m.to(x_t.device)
-        rate = expand(self.fall(t) / self.keep(as_time(t)), x_t.to(m.dtype)).unsqueeze(-1)
-        return torch.where(_one_hot(x_t, m) > 0, 0.0, rate * m)
+        return self._rates(x_t, t, self.m)
+
+    def rates_in(self, x_t: Tensor, t: Time) -> Tensor:
+        """The same from y to x_t: m(x_t) (-keep' / keep)."""
+        return self._rates(x_t, t, self.m.to(x_t.device)[x_t].unsqueeze(-1))
 
     def reverse_rates(self, x_t: Tensor, belief: Tensor, t: Time) -> Tensor:
         """Jumps per unit of falling t, x_t to y: m(x_t) (-keep' / keep) p_t(y) / p_t(x_t), 0 at y = x_t; `[..., K]`.
@@ -115,6 +117,11 @@ class Categorical:
         total = (w * (stay * here + go * m_here)).sum(-1, keepdim=True)  # the belief's weight on possible origins
         r = torch.where(total > 0, r / torch.where(total > 0, total, 1.0), 0.0)
         return torch.where(here > 0, 0.0, expand(self.fall(t), w) * m_here * r)
+
+    def _rates(self, x_t: Tensor, t: Time, share: Tensor) -> Tensor:
+        here = _one_hot(x_t, self.m.to(x_t.device))
+        speed = expand(self.fall(t) / self.keep(as_time(t)), here)
+        return torch.where(here > 0, 0.0, speed * share.to(here))
 
     def _origins(self, x_t: Tensor, belief: Tensor, t: Time) -> tuple[Tensor, Tensor]:
         """One-hot of x_t, and w(x0) = belief(x0) / Qbar_t(x0, x_t); in float32 at least."""
@@ -156,11 +163,11 @@ def absorbing(classes: int, keep: Curve) -> Categorical:
     return Categorical(torch.nn.functional.one_hot(torch.tensor(classes), classes + 1).double(), keep)
 
 
-def mask_token(process: Categorical) -> int:
-    """The class that an absorbing chain ends in. Raises ValueError for a chain with more than one such class."""
-    if float(process.m.max()) < 1:
-        raise ValueError(f"only an absorbing chain has a mask, got m = {process.m.tolist()}; use `absorbing`.")
-    return int(process.m.argmax())
+def mask_token(m: Tensor) -> int:
+    """The one class that the redraw law `m [K]` of an absorbing chain allows. Raises ValueError if there are more."""
+    if float(m.max()) < 1:
+        raise ValueError(f"only an absorbing chain has a mask, got m = {m.tolist()}; use `absorbing`.")
+    return int(m.argmax())
 
 
 def draw(p: Tensor, rng: Rng) -> Tensor:

@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from scigen.denoiser import Denoiser
-from scigen.process.categorical import Categorical, draw, mask_token
+from scigen.process.categorical import draw, mask_token
 from scigen.process.free import Free, field_of, free_entries, parts_of
 from scigen.process.product import Product
+from scigen.process.transition import TokenProcess
 from scigen.solver.loop import Memory, Solver, ancestral, declare
 from scigen.state import Rng, as_time, uniform
 
@@ -41,7 +42,7 @@ __all__ = [
 ]
 
 # rule(part, x_t, belief, t, s, rng, free) -> x_s; `free` marks the tokens that are drawn by themselves.
-TokenRule: TypeAlias = Callable[[Categorical, Tensor, Tensor, float, float, Rng, Free], Tensor]
+TokenRule: TypeAlias = Callable[[TokenProcess, Tensor, Tensor, float, float, Rng, Free], Tensor]
 Confidence: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # (belief [..., K], guess [...]) -> [...]
 
 
@@ -67,17 +68,17 @@ def with_tokens(solver: Solver, rule: TokenRule | Mapping[str, TokenRule]) -> So
     return step
 
 
-def euler_tokens(part: Categorical, x_t: Tensor, belief: Tensor, t: float, s: float, rng: Rng, free: Free) -> Tensor:
+def euler_tokens(part: TokenProcess, x_t: Tensor, belief: Tensor, t: float, s: float, rng: Rng, free: Free) -> Tensor:
     """A draw from `euler_law`; from the posterior in the step to keep_s = 1, as in the paper."""
     return _drawn(euler_law, part, x_t, belief, t, s, rng)
 
 
-def tau_leap(part: Categorical, x_t: Tensor, belief: Tensor, t: float, s: float, rng: Rng, free: Free) -> Tensor:
+def tau_leap(part: TokenProcess, x_t: Tensor, belief: Tensor, t: float, s: float, rng: Rng, free: Free) -> Tensor:
     """A draw from `tau_leap_law`; from the posterior in the step to keep_s = 1, where no clock may stay silent."""
     return _drawn(tau_leap_law, part, x_t, belief, t, s, rng)
 
 
-def euler_law(part: Categorical, x_t: Tensor, belief: Tensor, t: float, s: float) -> Tensor:
+def euler_law(part: TokenProcess, x_t: Tensor, belief: Tensor, t: float, s: float) -> Tensor:
     """p(x_s | x_t) `[..., K]` of Euler on the reverse rates R: y != x_t with probability (t - s) R(y).
 
     Where (t - s) sum R > 1 the token surely jumps, y ∝ R. Raises ValueError at keep = 0 for chains that do not absorb.
@@ -86,7 +87,7 @@ def euler_law(part: Categorical, x_t: Tensor, belief: Tensor, t: float, s: float
     return _jump(part, x_t, belief, t, s, lambda jumps: jumps.clamp(max=1))
 
 
-def tau_leap_law(part: Categorical, x_t: Tensor, belief: Tensor, t: float, s: float) -> Tensor:
+def tau_leap_law(part: TokenProcess, x_t: Tensor, belief: Tensor, t: float, s: float) -> Tensor:
     """p(x_s | x_t) `[..., K]` of tau-leaping: Poisson clocks at rates R(y) frozen over the step, the first one wins.
 
     A jump with probability 1 - exp(-(t - s) sum R), y ∝ R. (Sums of several jumps, the paper's choice for ordinal data,
@@ -107,8 +108,8 @@ def by_confidence(confidence: Confidence | None = None, temperature: float = 0.0
         raise ValueError(f"`temperature` must not be negative, got {temperature}; 0 follows the confidence alone.")
     trust = of_draw if confidence is None else confidence
 
-    def rule(part: Categorical, x_t: Tensor, belief: Tensor, t: float, s: float, rng: Rng, free: Free) -> Tensor:
-        mask, masked_share = mask_token(part), 1 - part.keep(as_time(s)).to(x_t.device)
+    def rule(part: TokenProcess, x_t: Tensor, belief: Tensor, t: float, s: float, rng: Rng, free: Free) -> Tensor:
+        mask, masked_share = mask_token(part.m), 1 - part.keep(as_time(s)).to(x_t.device)
         p = belief.to(torch.promote_types(belief.dtype, torch.float32)).clone()
         p[..., mask] = 0.0
         guess = draw(p, rng)
@@ -169,7 +170,7 @@ def token_corrector(predictor: Solver = ancestral, corrections: int = 1, share: 
     return step
 
 
-def renoise_law(part: Categorical, x: Tensor, belief: Tensor, t: float, share: float) -> Tensor:
+def renoise_law(part: TokenProcess, x: Tensor, belief: Tensor, t: float, share: float) -> Tensor:
     """(1 - share) at x, share on x0 ~ belief noised to t again, keep belief + (1 - keep) m: `[..., K]`.
 
     A Gibbs step on (x0, x_t), so p_t is invariant.
@@ -182,7 +183,7 @@ def renoise_law(part: Categorical, x: Tensor, belief: Tensor, t: float, share: f
 class _Ruled:
     """A categorical part whose `step` is another rule, on one batch."""
 
-    part: Categorical
+    part: TokenProcess
     rule: TokenRule
     free: Free
 
@@ -196,15 +197,15 @@ class _Ruled:
         return self.rule(self.part, x_t, belief, t, s, rng, self.free)
 
 
-def _token_parts(process: Any) -> dict[str, Categorical]:
-    tokens = {name: part for name, part in parts_of(process).items() if isinstance(part, Categorical)}
+def _token_parts(process: Any) -> dict[str, TokenProcess]:
+    tokens = {name: part for name, part in parts_of(process).items() if isinstance(part, TokenProcess)}
     if not tokens:
         raise ValueError(f"this move is for tokens and {type(process).__name__} has no categorical field.")
     return tokens
 
 
 def _drawn(
-    law: Callable[..., Tensor], part: Categorical, x_t: Tensor, belief: Tensor, t: float, s: float, rng: Rng
+    law: Callable[..., Tensor], part: TokenProcess, x_t: Tensor, belief: Tensor, t: float, s: float, rng: Rng
 ) -> Tensor:
     """A draw from `law`, at keep_s = 1 from the posterior: no mask and no noise is left in the data."""
     at_data = float(part.keep(as_time(s))) == 1
@@ -212,7 +213,7 @@ def _drawn(
 
 
 def _jump(
-    part: Categorical, x_t: Tensor, belief: Tensor, t: float, s: float, chance: Callable[[Tensor], Tensor]
+    part: TokenProcess, x_t: Tensor, belief: Tensor, t: float, s: float, chance: Callable[[Tensor], Tensor]
 ) -> Tensor:
     """Stay, or with probability chance(expected jumps) go to y ∝ the reverse rates."""
     if float(part.keep(as_time(t))) == 0 and float(part.m.max()) < 1:

@@ -59,7 +59,7 @@ def test_reverse_rates_undo_the_forward_ones(kind, affine):
     for t in (0.05, 0.5, 0.9):
         p = noised(process, joint, t)
         belief = oracle.tokens(process, joint)(x, t).nan_to_num()
-        flux, rates = p[:, None, None] * process.reverse_rates(x, belief, t), process.forward_rates(x, t)
+        flux, rates = p[:, None, None] * process.reverse_rates(x, belief, t), process.rates_out(x, t)
         for i, y in states(k, 2).clamp(max=2).unique(dim=0).tolist():
             there = x.clone()
             there[:, i] = y

@@ -99,10 +99,10 @@ def test_fall_is_the_slope_of_keep(affine):
 
 
 def test_only_absorbing_chains_have_a_mask():
-    assert mask_token(KINDS["absorbing"]) == 4
+    assert mask_token(KINDS["absorbing"].m) == 4
     for kind in ("uniform", "marginal"):
         with pytest.raises(ValueError, match="only an absorbing chain has a mask, got m ="):
-            mask_token(KINDS[kind])
+            mask_token(KINDS[kind].m)
 
 
 def test_too_few_classes_are_told():
