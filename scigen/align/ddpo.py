@@ -82,17 +82,18 @@ def advantages(reward: Tensor, group: Tensor | None = None) -> Tensor:
     mean = torch.zeros_like(count).index_add(0, index, reward) / count
     off = reward - mean[index]
     std = (torch.zeros_like(count).index_add(0, index, off.square()) / count).sqrt()[index]
-    return torch.where(std > 0, off / torch.where(std > 0, std, 1.0), 0.0)
+    differ = std > 8 * torch.finfo(reward.dtype).eps * reward.abs().max()  # equal rewards, but for the mean's rounding
+    return torch.where(differ, off / torch.where(differ, std, 1.0), 0.0)
 
 
-def ddpo_loss(log_prob: Tensor, drawn_at: Tensor, advantage: Tensor, clip: float = 0.2) -> Tensor:
-    """-mean min(r A, clamp(r, 1 - clip, 1 + clip) A) with r = exp(log_prob - drawn_at) per move, all `[B]`.
+def ddpo_loss(now: Tensor, then: Tensor, advantage: Tensor, clip: float = 0.2) -> Tensor:
+    """-mean min(r A, clamp(r, 1 - clip, 1 + clip) A) with r = exp(now - then) per move, all `[B]`.
 
-    `drawn_at` is the density under the policy that drew the moves. On it r = 1 and the gradient is that of
-    -mean(A log p), the score-function estimate; past the clip a move no longer pulls (PPO, arXiv:1707.06347).
-    Raises ValueError for a clip outside (0, 1).
+    `now` and `then` are log densities, `then` of the policy that drew the moves. Under that policy r = 1 and the
+    gradient is that of -mean(A log p), the score-function estimate; past the clip a move no longer pulls (PPO,
+    arXiv:1707.06347). Raises ValueError for a clip outside (0, 1).
     """
     if not 0 < clip < 1:
         raise ValueError(f"`clip` must lie in (0, 1), got {clip}; 0.2 is usual, 1e-4 DDPO's for mean log densities.")
-    ratio = (log_prob - drawn_at.detach()).exp()
+    ratio = (now - then.detach()).exp()
     return -torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage).mean()

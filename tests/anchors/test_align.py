@@ -238,6 +238,7 @@ def test_advantages_are_relative_to_their_group():
     reward = torch.tensor([1.0, 3.0, 10.0, 10.0, 30.0, 50.0], dtype=torch.float64)
     got = advantages(reward, torch.tensor([7, 7, 2, 2, 5, 5]))
     assert torch.equal(got, torch.tensor([-1.0, 1.0, 0.0, 0.0, -1.0, 1.0], dtype=torch.float64))
+    assert not advantages(torch.full((7,), 0.1)).any()  # their mean is not quite 0.1
     whole = advantages(reward)
     assert abs(float(whole.mean())) < 1e-15 and abs(float(whole.square().mean()) - 1) < 1e-15
 
