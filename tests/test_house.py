@@ -27,7 +27,7 @@ LAYERS = (
     ("deadline",),
     ("state",),
     ("process",),
-    ("coupling", "denoiser", "oracle"),
+    ("coupling", "denoiser", "oracle", "precondition"),
     ("solver", "objective", "guidance", "likelihood"),
     ("adapt", "distill", "align", "bridge"),
     ("domains",),

@@ -25,6 +25,7 @@ from scigen.state import Rng, Time, normal, uniform
 
 __all__ = [
     "Bound",
+    "affine_fields",
     "chain_bound",
     "continuous_bound",
     "noise_mixture",
@@ -32,6 +33,7 @@ __all__ = [
     "rate",
     "reconstruction_term",
     "step_term",
+    "unit_noise",
 ]
 
 
@@ -106,7 +108,7 @@ def continuous_bound(
     Unbiased whatever the schedule, which only sets the variance. Exact beliefs make it exact, but for the two ends.
     """
     _check(process, last)
-    first = next(x for _, _, x, _ in _fields(process, x0))
+    first = next(x for _, _, x, _ in affine_fields(process, x0))
 
     def once(k: int) -> Tensor:
         u = uniform(first.shape[:1], first.device, rng).double()
@@ -128,7 +130,7 @@ def noise_mixture(weight: Callable[[Tensor], Tensor], logsnr: Tensor) -> Tensor:
     fall = torch.cat([-w.diff(), w[-1:]])
     if bool((fall < 0).any()) or bool((logsnr.diff() <= 0).any()):
         at = float(logsnr[(fall < 0).int().argmax()])
-        raise ValueError(f"`weight` must fall as log-SNR rises, at {at:.4g} it does not: the loss is no mixture of bounds.")
+        raise ValueError(f"`weight` rises with log-SNR at {at:.4g}; only a falling one is a mixture of bounds.")
     return fall
 
 
@@ -137,20 +139,21 @@ Term: TypeAlias = Callable[[Affine, Tensor, Tensor, Time, Tensor], Tensor]  # (a
 
 def _expect(term: Term, process: Any, denoise: Denoiser, x0: Any, t: Time, rng: Rng) -> Tensor:
     """One draw of x_t and the sum of `term` over affine fields."""
-    x_t = process.noise(x0, _unit_noise(process, x0, rng), t, rng)
+    x_t = process.noise(x0, unit_noise(process, x0, rng), t, rng)
     belief = denoise(x_t, t)
-    terms = [term(part, x, field_of(belief, name), t, dim) for name, part, x, dim in _fields(process, x0)]
+    terms = [term(part, x, field_of(belief, name), t, dim) for name, part, x, dim in affine_fields(process, x0)]
     return torch.stack(terms).sum(0)
 
 
-def _unit_noise(process: Any, x0: Any, rng: Rng) -> Any:
+def unit_noise(process: Any, x0: Any, rng: Rng) -> Any:
+    """The x1 of the independent coupling: unit normals on affine fields, the source's tokens on the others."""
     if not isinstance(process, Product):
         return normal(x0, rng)
     return process.each(lambda n, part: (normal if isinstance(part, Affine) else part.source)(x0[n], rng), x0)
 
 
-def _fields(process: Any, x0: Any) -> Iterator[tuple[str, Affine, Tensor, Tensor]]:
-    """Name, process, values and dimension `[B]` of every affine field."""
+def affine_fields(process: Any, x0: Any) -> Iterator[tuple[str, Affine, Tensor, Tensor]]:
+    """Name, process, values and dimension `[B]` of every affine field; the name of a bare tensor is ""."""
     for name, part in parts_of(process).items():
         if isinstance(part, Affine):
             x = field_of(x0, name)
@@ -158,7 +161,7 @@ def _fields(process: Any, x0: Any) -> Iterator[tuple[str, Affine, Tensor, Tensor
 
 
 def _priors(process: Any, x0: Any, t: float) -> Tensor:
-    return torch.stack([prior_term(part, x, t) for _, part, x, _ in _fields(process, x0)]).sum(0)
+    return torch.stack([prior_term(part, x, t) for _, part, x, _ in affine_fields(process, x0)]).sum(0)
 
 
 def _rate(affine: Affine, x0: Tensor, belief: Tensor, t: Time, dim: Tensor) -> Tensor:
