@@ -1,8 +1,8 @@
 """Bounds on -log p(x0) of token chains, in nats: a chain of T steps, continuous time, and masked (any order).
 
-A bound is a sum over levels of E_q(x_t | x0) of a divergence per token (`token_terms`). On a `Product` the categorical
-fields are summed, each token once (one triangle of symmetric pairs, no padding); the forward chain factorises over
-fields, so an affine field adds its own bound.
+A bound is a sum over levels of E_q(x_t | x0) of a divergence per token (`objective.discrete`). On a `Product` the
+categorical fields are summed, each token once (one triangle of symmetric pairs, no padding); the forward chain
+factorises over fields, so an affine field adds its own bound.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from scigen.denoiser import Denoiser
-from scigen.likelihood.token_terms import cross_entropy, jump_kl, prior_kl, step_kl
-from scigen.process.affine import Affine
+from scigen.likelihood.elbo import unit_noise
+from scigen.objective.discrete import cross_entropy, jump_kl, prior_kl, step_kl
 from scigen.process.categorical import Categorical, mask_token
 from scigen.process.free import field_of, free_entries, parts_of
 from scigen.process.product import Product
 from scigen.process.transition import TokenProcess
-from scigen.state import Rng, Time, as_time, normal, uniform
+from scigen.state import Rng, Time, as_time, uniform
 
 __all__ = [
     "chain_nelbo",
@@ -108,13 +108,9 @@ def enumerated_masked_nelbo(process: Categorical, denoise: Denoiser, x0: Tensor,
 
 
 def _noised(process: Any, x0: Any, t: Time, rng: Rng) -> Any:
-    """A draw of q(x_t | x0): unit-variance noise for affine fields, source tokens for the others."""
-
-    def one(name: str, part: Any) -> Tensor:
-        x = field_of(x0, name)
-        return part.noise(x, normal(x, rng) if isinstance(part, Affine) else part.source(x, rng), t, rng)
-
-    return process.each(one, x0) if isinstance(process, Product) else one("", process)
+    """A draw of q(x_t | x0)."""
+    x1 = unit_noise(process, x0, rng) if isinstance(process, Product) else process.source(x0, rng)
+    return process.noise(x0, x1, t, rng)
 
 
 def _priors(process: Any, x0: Any, t: float, end: float) -> Tensor:

@@ -15,7 +15,7 @@ from scigen.likelihood.categorical import (
     enumerated_chain_nelbo,
     enumerated_masked_nelbo,
 )
-from scigen.likelihood.token_terms import (
+from scigen.objective.discrete import (
     cross_entropy,
     hybrid,
     jump_kl,

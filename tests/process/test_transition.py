@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from scigen.likelihood.categorical import chain_nelbo, enumerated_chain_nelbo
-from scigen.likelihood.token_terms import jump_kl, score_entropy, step_kl
+from scigen.objective.discrete import jump_kl, score_entropy, step_kl
 from scigen.process.affine import cosine, rectified, vp
 from scigen.process.categorical import keep_of, marginal
 from scigen.process.product import Product
