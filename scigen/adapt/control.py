@@ -41,10 +41,12 @@ class Trunk(Protocol):
 class Controlled(nn.Module):
     """`Network` of a trunk, frozen in place, and its control: `features` scalars per node, `x["control"] [B, N, F]`.
 
-    A control is invariant: rotate the molecule and it stays. A `Product` without a process of that name carries it
-    along unchanged, so every solver and guidance rule works as before. A scaffold, a target value or a class is a
-    control. Raises ValueError for a network that is no `Trunk` (the tensor-product network: its channels mix irreps),
-    and, when called, for a state without that field or of another width.
+    A control (a scaffold, a target value, a class) is invariant: rotate the molecule and it stays. A `Product` without
+    a process of that name carries it along unchanged, so every solver and guidance rule works as before; `cfg` of this
+    network and its `trunk` exaggerates the control. What to save are the weights outside `trunk.`.
+
+    Raises ValueError for a network that is no `Trunk` (the tensor-product network: its channels mix irreps), and, when
+    called, for a state without that field or of another width.
     """
 
     def __init__(self, trunk: nn.Module, features: int, field: str = "control") -> None:

@@ -7,8 +7,8 @@ activations. Linear maps that act on channels alone still do, so every symmetry 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor, nn
@@ -32,16 +32,16 @@ class LowRank(nn.Module):
 
 
 def attach(
-    network: nn.Module, rank: int, rng: torch.Generator, where: str = ".*", alpha: float | None = None
+    network: nn.Module, rank: int, rng: torch.Generator, where: str = "*", alpha: float | None = None
 ) -> list[nn.Parameter]:
-    """Adapt in place every `nn.Linear` whose whole name matches the pattern `where`, freeze all else.
+    """Adapt in place every `nn.Linear` whose name matches `where` (`layers.*.feed_*`), and freeze all else.
 
     Returns the parameters to train. Until they move the outputs are bit for bit those of the frozen network. `alpha` is
     `rank` unless given; a map of lower rank than `rank` takes its own. Raises ValueError for a rank below 1, a pattern
     without a match, and a network that already has adapters.
     """
     linears = {name: m for name, m in network.named_modules() if isinstance(m, nn.Linear)}
-    chosen = [name for name in linears if re.fullmatch(where, name)]
+    chosen = [name for name in linears if fnmatchcase(name, where)]
     if rank < 1:
         raise ValueError(f"`rank` must be at least 1, got {rank}; 4 to 16 are usual.")
     if not chosen:

@@ -56,10 +56,9 @@ def reward(
 ) -> Denoiser:
     """Guide by `log_p(belief) [B]` of clean data, differentiated through the denoiser: no noisy classifier is needed.
 
-    It stands for log E[p(y | x0) | x_t] and is that for a log_p linear in x0, up to a constant: a linear reward on
-    Gaussian data is tilted exactly. A curved one is read at the mean alone, which overstates what it knows
-    (`inverse.moment_matching` mends that for linear observations). DPS, arXiv:2209.14687; arXiv:2302.07121.
-    Raises what `classifier` raises.
+    log_p at the mean stands for log E[p(y | x0) | x_t]: exact, up to a constant, where log_p is linear in x0 and the
+    data Gaussian. Elsewhere it overstates what is known; for linear observations `inverse.moment_matching` does not.
+    DPS, arXiv:2209.14687; universal guidance, arXiv:2302.07121. Raises what `classifier` raises.
     """
     affine = affine_of(process, field)
 

@@ -30,9 +30,10 @@ def cfg(
     """u + w (c - u) for the means of continuous fields, `geometric` for the probabilities of categorical ones.
 
     On Gaussians of equal variance the guided flow is that of N(mu_u + w (mu_c - mu_u), var), and on one token the chain
-    is that of p_u^(1-w) p_c^w; otherwise it follows no such law. `weight` is one number or one per sample. `rescale`
-    is the share by which a guided mean returns to the conditional's spread (arXiv:2305.08891). Fields without a
-    process keep the conditional belief. Raises ValueError for a `rescale` outside [0, 1].
+    is that of p_u^(1-w) p_c^w; otherwise it follows no such law. `weight` is one number or one per sample. A
+    guided mean is multiplied by 1 - rescale + rescale std(c) / std(guided), over each sample: at 1 it has the
+    conditional's spread again (arXiv:2305.08891). Fields without a process keep the conditional belief. Two
+    evaluations. Raises ValueError for a `rescale` outside [0, 1].
     """
     if not 0 <= rescale <= 1:
         raise ValueError(f"`rescale` must lie in [0, 1], got {rescale}; 0 leaves the guided belief, 0.7 is usual.")

@@ -133,13 +133,12 @@ def _kalman(
             return covariance(w) if std is None else expand(gaussian_variance(affine, std**2, t), w) * w
 
         def system(u: Tensor) -> Tensor:
-            shift = observation.operator(spread(adjoint(u))) - origin
-            return expand(observation.var, u) * u + shift
+            return expand(observation.var, u) * u + observation.operator(spread(adjoint(u))) - origin
 
         with torch.inference_mode(False), torch.no_grad():
             origin = observation.operator(torch.zeros_like(x0))  # zero unless A has an offset
-            u = _conjugate_gradients(system, observation.residual(x0.detach()), iterations)
-            return put(detached(belief), field, (x0 + covariance(adjoint(u))).detach())
+            u = _conjugate_gradients(system, observation.residual(x0), iterations)
+            return put(detached(belief), field, x0 + covariance(adjoint(u)))
 
     return guided
 

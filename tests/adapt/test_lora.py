@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import cache
 
 import pytest
 import torch
@@ -24,9 +25,14 @@ def _double(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
 
 
-def fresh(kind):
-    """Frozen: torch folds some products another way for weights that train, which shows in the last bit."""
+@cache
+def frozen(kind):
+    """Frozen, because torch folds some products another way for weights that train: it shows in the last bit."""
     return copy.deepcopy(small(kind, torch.float64)).requires_grad_(False)
+
+
+def fresh(kind):
+    return copy.deepcopy(frozen(kind))
 
 
 def run(net, x=None):
@@ -35,7 +41,7 @@ def run(net, x=None):
         return net(x, levels(x), None)
 
 
-def trained(net, rng, where=".*"):
+def trained(net, rng, where="*"):
     """Adapters of rank 3 after two steps on real molecules: the first moves only B."""
     parameters = lora.attach(net, 3, rng, where, alpha=6.0)
     optimizer = torch.optim.Adam(parameters, 1e-2)
@@ -71,15 +77,16 @@ def test_a_network_is_itself_until_the_adapter_moves(kind, rng):
 
 @every_network
 def test_adapters_alone_are_trained(kind, rng):
-    net, frozen = fresh(kind), fresh(kind).state_dict()
+    net, was = fresh(kind), frozen(kind).state_dict()
     parameters = trained(net, rng)
     wanted = {name for name, p in net.named_parameters() if p.requires_grad}
     assert wanted and all(".parametrizations.weight.0." in name for name in wanted) and len(wanted) == len(parameters)
     assert all(p.grad is not None and p.grad.any() for p in parameters)
-    assert gap(run(net), run(fresh(kind)), noised().mask) > 1e-3
+    before = run(frozen(kind))
+    assert gap(run(net), before, noised().mask) > 1e-3
     lora.detach(net)
-    assert all(torch.equal(v, frozen[name]) for name, v in net.state_dict().items())
-    assert gap(run(net), run(fresh(kind)), noised().mask) == 0
+    assert all(torch.equal(v, was[name]) for name, v in net.state_dict().items())
+    assert gap(run(net), before, noised().mask) == 0
 
 
 @every_network
@@ -93,7 +100,7 @@ def test_turning_the_input_still_turns_the_output(kind, rng):
 
 @every_network
 def test_merged_is_adapted_and_unmerged_is_both_again(kind, rng):
-    net, plain = fresh(kind), fresh(kind).state_dict()
+    net, plain = fresh(kind), frozen(kind).state_dict()
     trained(net, rng)
     adapted, mask = run(net), noised().mask
     kept = lora.merge(net)
@@ -107,11 +114,11 @@ def test_merged_is_adapted_and_unmerged_is_both_again(kind, rng):
 
 def test_adapters_travel_in_a_file_of_their_own(rng, tmp_path):
     net, other = fresh("transformer"), fresh("transformer")
-    trained(net, rng, r"layers\.\d\.(node_in|feed_.*)")
+    trained(net, rng, "layers.*.feed_*")
     save_file(lora.tensors(net), tmp_path / "adapter.safetensors")
     flat = load_file(tmp_path / "adapter.safetensors")
     assert sorted(flat)[:3] == ["layers.0.feed_in.down", "layers.0.feed_in.scale", "layers.0.feed_in.up"]
-    assert len(flat) == 3 * 3 * 3 and float(flat["layers.0.feed_in.scale"]) == 2
+    assert len(flat) == 3 * 2 * 3 and float(flat["layers.0.feed_in.scale"]) == 2
     lora.load(other, flat)
     assert gap(run(other), run(net), noised().mask) == 0
 

@@ -89,7 +89,7 @@ def test_known_coordinates_are_imputed(name, t):
     assert close(affine, t, got[:, :2], joint(affine, mean, covariance)(x[:, :2], t))
 
 
-def law_at_end(denoise, mean, covariance, far=50.0, near=0.02):
+def law_at_end(denoise, mean, covariance, rtol, far=50.0, near=0.02):
     """Mean and covariance, at x_t = x0 + near x1, of the probability-flow ODE started on the exact law at `far`.
 
     The ODE is affine in x: SciPy's DOP853 on four points gives its map.
@@ -100,28 +100,30 @@ def law_at_end(denoise, mean, covariance, far=50.0, near=0.02):
         x = torch.from_numpy(x).reshape(4, 3)
         return (x - denoise(x, math.exp(log_t))).reshape(-1).numpy()
 
-    out = solve_ivp(slope, (math.log(far), math.log(near)), frame.reshape(-1), method="DOP853", rtol=1e-10, atol=1e-12)
+    out = solve_ivp(
+        slope, (math.log(far), math.log(near)), frame.reshape(-1), method="DOP853", rtol=rtol, atol=rtol / 100
+    )
     ends = torch.from_numpy(out.y[:, -1]).reshape(4, 3)
     shift, rows = ends[0], ends[1:] - ends[0]
     start = covariance + far**2 * torch.eye(3, **DOUBLE)
     return mean @ rows + shift, rows.T @ start @ rows
 
 
-def off_by(rule):
+def off_by(rule, rtol):
     """Largest deviation of the sampled mean and covariance from the posterior's, blurred by what noise is left."""
     mean, covariance = posterior()
-    got_mean, got = law_at_end(rule(joint(RAW, MU, S), RAW, linear()), mean, covariance)
+    got_mean, got = law_at_end(rule(joint(RAW, MU, S), RAW, linear()), mean, covariance, rtol)
     blurred = covariance + 0.02**2 * torch.eye(3, **DOUBLE)
     return float((got_mean - mean).abs().max()), float((got - blurred).abs().max())
 
 
 def test_the_sampled_posterior_has_the_right_mean_and_covariance():
-    assert max(off_by(moment_matching)) < 1e-8
+    assert max(off_by(moment_matching, 1e-9)) < 1e-8
 
 
 @pytest.mark.parametrize("rule", [dps, pigdm])
 def test_the_rules_that_guess_the_spread_sample_another_law(rule):
-    assert max(off_by(rule)) > 1e-2
+    assert max(off_by(rule, 1e-4)) > 1e-2
 
 
 def test_a_solver_of_ours_reaches_it_at_its_own_order():
@@ -278,17 +280,18 @@ def test_networks_are_guided_equivariantly_and_only_where_asked(kind, rule, monk
     assert out["pos"].sum(1).abs().max() < 1e-11 * out["pos"].abs().max() and not out["pos"][~x.mask].any()
 
 
-def test_a_network_samples_molecules_around_a_scaffold_in_inference_mode():
-    """Random weights: the molecules are noise, but the scaffold must be there, and every number finite."""
+@pytest.mark.parametrize("kind", ["transformer", "e3nn"])
+def test_a_network_samples_molecules_around_a_scaffold_in_inference_mode(kind):
+    """Before training the belief is alpha y, exact for white noise as data: the scaffold must be there to its error."""
     flow, sizes = rectified(), [9, 7]
     process, like = molecule_process(flow), blank(sizes)
     seen = scaffold(torch.randn(2, 9, 3, generator=torch.Generator().manual_seed(5)))
     streams = lambda: Streams([torch.Generator().manual_seed(k) for k in (1, 2)], sizes)  # noqa: E731
-    plain, misses = from_network(small("transformer"), flow), {}
+    plain, misses = from_network(small(kind, silent=True), flow), {}
     with torch.inference_mode():
         guided = interval(moment_matching(plain, process, seen, iterations=3), plain, flow)
         for name, denoise in {"plain": plain, "guided": guided}.items():
-            x, belief = sample(process, denoise, process.source(like, streams()), late(8, 0.1), streams(), ddim())
+            x, belief = sample(process, denoise, process.source(like, streams()), late(6, 0.1), streams(), ddim())
             assert all(v.isfinite().all() for v in belief.values())
             misses[name] = float(seen.residual(belief["pos"]).square().mean().sqrt())
-    assert misses["guided"] < 0.5 * misses["plain"]
+    assert misses["plain"] > 0.5 and misses["guided"] < 0.02  # its noise is of 0.01
