@@ -1,10 +1,10 @@
-"""Moves of tokens: jumps at frozen reverse rates, unmasking in order of confidence, and a corrector.
+"""Moves of tokens: jumps at frozen reverse rates, and a corrector.
 
 Every solver moves tokens by their exact posterior draw (`Categorical.posterior`). `with_tokens` gives them another
 rule while the affine fields keep the solver's:
 
-    with_tokens(ancestral, tau_leap)                                 a bare categorical chain
-    with_tokens(dpmpp_2m, {"atom": by_confidence(), "bond": tau_leap})   molecules, field by field
+    with_tokens(ancestral, tau_leap)                                     a bare categorical chain
+    with_tokens(dpmpp_2m, {"atom": by_confidence(), "bond": tau_leap})   molecules, field by field (`unmasking`)
 
 Tokens of one step are drawn independently whatever the rule, so all rules are of first order on dependent tokens.
 """
@@ -19,21 +19,17 @@ import torch
 from torch import Tensor
 
 from scigen.denoiser import Denoiser
-from scigen.process.categorical import draw, mask_token
+from scigen.process.categorical import draw
 from scigen.process.free import Free, field_of, free_entries, parts_of
 from scigen.process.product import Product
 from scigen.process.transition import TokenProcess
 from scigen.solver.loop import Memory, Solver, ancestral, declare
-from scigen.state import Rng, as_time, uniform
+from scigen.state import Rng, as_time
 
 __all__ = [
-    "Confidence",
     "TokenRule",
-    "by_confidence",
     "euler_law",
     "euler_tokens",
-    "of_best",
-    "of_draw",
     "renoise_law",
     "tau_leap",
     "tau_leap_law",
@@ -43,7 +39,6 @@ __all__ = [
 
 # rule(part, x_t, belief, t, s, rng, free) -> x_s; `free` marks the tokens that are drawn by themselves.
 TokenRule: TypeAlias = Callable[[TokenProcess, Tensor, Tensor, float, float, Rng, Free], Tensor]
-Confidence: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # (belief [..., K], guess [...]) -> [...]
 
 
 def with_tokens(solver: Solver, rule: TokenRule | Mapping[str, TokenRule]) -> Solver:
@@ -94,49 +89,6 @@ def tau_leap_law(part: TokenProcess, x_t: Tensor, belief: Tensor, t: float, s: f
     have no meaning for classes.) Raises ValueError at keep = 0 for chains that do not absorb. arXiv:2205.14987
     """
     return _jump(part, x_t, belief, t, s, lambda jumps: -torch.expm1(-jumps))
-
-
-def by_confidence(confidence: Confidence | None = None, temperature: float = 0.0) -> TokenRule:
-    """Unmask the surest tokens first: at s the round((1 - keep_s) n) least confident of the n tokens stay masked.
-
-    Each masked token draws a guess from its belief; `confidence` (default `of_draw`) ranks them, with
-    temperature (1 - keep_s) times Gumbel noise on the logarithm: 0 is LLaDA's low-confidence remasking
-    (arXiv:2502.09992), about 4.5 MaskGIT's (arXiv:2202.04200). Tokens once unmasked stay. For absorbing chains only:
-    raises ValueError otherwise, and for a negative temperature.
-    """
-    if temperature < 0:
-        raise ValueError(f"`temperature` must not be negative, got {temperature}; 0 follows the confidence alone.")
-    trust = of_draw if confidence is None else confidence
-
-    def rule(part: TokenProcess, x_t: Tensor, belief: Tensor, t: float, s: float, rng: Rng, free: Free) -> Tensor:
-        mask, masked_share = mask_token(part.m), 1 - part.keep(as_time(s)).to(x_t.device)
-        p = belief.to(torch.promote_types(belief.dtype, torch.float32)).clone()
-        p[..., mask] = 0.0
-        guess = draw(p, rng)
-        sure = trust(p, guess).log()
-        if temperature > 0:
-            u = uniform(x_t.shape, x_t.device, rng).clamp(min=torch.finfo(torch.float32).tiny)
-            sure = sure - temperature * masked_share.to(sure) * (-u.log()).log()
-        masked = x_t == mask
-        waiting = (masked & free.entries).flatten(1)
-        sure = sure.flatten(1).masked_fill(~waiting, -torch.inf)
-        place = sure.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
-        reveal = waiting.sum(1) - (masked_share * free.count).round()
-        # Entries that copy another or pad are nobody's choice: let them go.
-        chosen = (place < reveal[:, None]).reshape(x_t.shape) | ~free.entries
-        return torch.where(masked & chosen, guess, x_t)
-
-    return rule
-
-
-def of_draw(belief: Tensor, guess: Tensor) -> Tensor:
-    """The probability of the drawn token, as in MaskGIT and LLaDA: favours likely values, so the law is sharpened."""
-    return belief.gather(-1, guess[..., None]).squeeze(-1)
-
-
-def of_best(belief: Tensor, guess: Tensor) -> Tensor:
-    """The largest probability: an order that looks at x_t alone, so one token a step from exact beliefs is exact."""
-    return belief.amax(-1)
 
 
 def token_corrector(predictor: Solver = ancestral, corrections: int = 1, share: float = 0.1) -> Solver:

@@ -12,11 +12,8 @@ from scigen.process.categorical import absorbing, keep_of, marginal, uniform_tok
 from scigen.process.product import Product
 from scigen.solver import ancestral, ddim, dpmpp_2m, heun, sample
 from scigen.solver.discrete import (
-    by_confidence,
     euler_law,
     euler_tokens,
-    of_best,
-    of_draw,
     renoise_law,
     tau_leap,
     tau_leap_law,
@@ -24,6 +21,7 @@ from scigen.solver.discrete import (
     with_tokens,
 )
 from scigen.solver.grids import uniform
+from scigen.solver.unmasking import by_confidence, of_best, of_draw, substituted
 from scigen.state import State, Streams
 from tests.anchors.problems import fitted
 from tests.anchors.test_product import SIZES, empty, equivariant, lawful, molecules, rngs, separate
@@ -256,6 +254,31 @@ def test_token_rules_ride_on_any_solver(solver, rule):
         alone, _ = sample(process, denoise, x, grid, Streams(rngs(3 + i, 1), [n]), moved)
         assert torch.equal(alone["atom"][0], whole["atom"][i, :n])
         assert torch.equal(alone["bond"][0], whole["bond"][i, :n, :n])
+
+
+@pytest.mark.parametrize("solver", [ancestral, with_tokens(ancestral, tau_leap)], ids=["ancestral", "tau_leap"])
+def test_substitution_leaves_no_mask_in_the_data(solver, rng):
+    """A network that gives the mask weight leaves masks behind; substituted, never, and revealed tokens stay."""
+    process, grid = absorbing(3, KEEP), uniform(6)
+    logits = torch.randn(40, 20, 4, generator=rng)
+
+    def network(x_t, t, previous=None):
+        return logits.softmax(-1)
+
+    x = process.source(torch.zeros(40, 20, dtype=torch.long), rng)
+    assert sample(process, network, x, grid, rng, solver)[0].max() == 3
+    out, belief = sample(process, substituted(network, process), x, grid, rng, solver)
+    assert out.max() == 2 and not belief[..., 3].any() and (belief.sum(-1) - 1).abs().max() < 1e-6
+    known = torch.arange(4).expand(2, 4)
+    p = substituted(lambda *_: torch.full((2, 4, 4), 0.25), process)(known, 0.5)
+    assert torch.equal(p[0, :3], torch.eye(4)[:3]) and torch.allclose(p[0, 3], torch.tensor([1 / 3, 1 / 3, 1 / 3, 0]))
+    both = substituted(
+        lambda *_: {"a": torch.full((1, 4, 4), 0.25), "b": known}, Product({"a": process, "b": rectified()})
+    )
+    state = State({"a": known[:1], "b": known[:1]}, torch.ones(1, 4) > 0)
+    assert torch.equal(both(state, 0.5)["a"], p[:1]) and both(state, 0.5)["b"] is known
+    with pytest.raises(ValueError, match="no field of this Categorical absorbs"):
+        substituted(network, uniform_tokens(4, KEEP))
 
 
 def test_affine_fields_do_not_notice_the_rule():

@@ -71,7 +71,7 @@ def law_of_rule(process, denoise, joint, grid, rule):
     for t, s in zip(grid, grid[1:]):
         belief = denoise(x, float(t)).nan_to_num()
         every_x, every_guess = (y.reshape(-1, n) for y in torch.broadcast_tensors(x[:, None], guesses[None]))
-        with mock.patch("scigen.solver.discrete.draw", return_value=every_guess):
+        with mock.patch("scigen.solver.unmasking.draw", return_value=every_guess):
             end = rule(
                 process,
                 every_x,
