@@ -69,11 +69,10 @@ def kl(process: Any, belief: Belief, other: Belief, x_t: Any, t: Time, s: Time, 
 
 def _gaussian(affine: Any, x_t: Tensor, x0: Tensor, t: Time, s: Time, eta: float) -> tuple[Tensor, Tensor]:
     """Mean, like x_t, and variance of a coordinate, a number or `[B]`."""
-    lost = -torch.expm1(affine.logsnr(t) - affine.logsnr(s))
-    sigma = affine.sigma(s)
-    kept = sigma * (1 - eta**2 * lost).sqrt() / affine.sigma(t)
+    gap, sigma = affine.logsnr(t) - affine.logsnr(s), affine.sigma(s)
+    kept = sigma / affine.sigma(t) * (1 - eta**2 + eta**2 * gap.exp()).sqrt()
     mean = expand(affine.alpha(s), x_t) * x0 + expand(kept, x_t) * (x_t - expand(affine.alpha(t), x_t) * x0)
-    return mean, (eta**2 * sigma**2 * lost).to(x_t)
+    return mean, (-(eta**2) * sigma**2 * torch.expm1(gap)).to(x_t)
 
 
 def _projected(process: Any, x_t: Any, name: str, mean: Tensor) -> Tensor:
