@@ -19,12 +19,6 @@ from tests.nn.problems import MOLECULES, SMALL, TOLERANCE, gap, levels, noised, 
 every_network = pytest.mark.parametrize("kind", SMALL)
 
 
-@pytest.fixture(autouse=True)
-def _double(monkeypatch):
-    """The transformer's `.float()` means full precision: here float64."""
-    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
-
-
 @cache
 def frozen(kind):
     """Frozen, because torch folds some products another way for weights that train: it shows in the last bit."""

@@ -266,8 +266,7 @@ def scaffold(value):
 
 @pytest.mark.parametrize("kind", ["transformer", "e3nn"])
 @pytest.mark.parametrize("rule", [moment_matching, pigdm, dps])
-def test_networks_are_guided_equivariantly_and_only_where_asked(kind, rule, monkeypatch):
-    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+def test_networks_are_guided_equivariantly_and_only_where_asked(kind, rule):
     flow, x, q = rectified(), noised(torch.float64), orthogonal(-1, torch.float64)
     process = molecule_process(flow)
     plain, seen = from_network(small(kind, torch.float64), flow), noised(torch.float64, seed=9)["pos"]
