@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 from scigen.errors import UsageError
 
 if TYPE_CHECKING:
+    from scigen.domains.molecules.fragment import Fragment
     from scigen.domains.molecules.sampler import Plan
     from scigen.run.sample import Outcome, Request
 
@@ -27,6 +29,9 @@ def sample_molecules(
     index: Annotated[list[int] | None, typer.Option(min=0, help="Draw only this sample (repeatable).")] = None,
     n_atoms: Annotated[str | None, typer.Option(help="Atoms with hydrogens: 18, or a range 15-20.")] = None,
     only: Annotated[str | None, typer.Option(help="'valid': redraw until n are valid, whole, no radicals.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="SDF of a fragment to grow; it stays as it is.")] = None,
+    grow_at: Annotated[str | None, typer.Option(help="Atoms of --keep whose hydrogens give way: 1,5.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Walks over each interval with --keep (RePaint).")] = 1,
     process: Annotated[str, typer.Option(help=f"{', '.join(PROCESSES)}. All from the same weights.")] = "flow",
     solver: Annotated[str, typer.Option(help=f"{', '.join(SOLVERS)}.")] = "ancestral",
     steps: Annotated[int, typer.Option(min=2, help="Solver intervals.")] = 100,
@@ -41,6 +46,8 @@ def sample_molecules(
 
     On a shared noise grid `--process` changes only the ends and the solver's clock: with ancestral, ddim and dpmpp2m
     every affine process gives nearly the same samples; euler, heun and sde do differ.
+
+    `--keep` draws molecules that contain a fragment and, unless --index asks for exact samples, keeps the valid ones.
     """
     if only not in (None, "valid"):
         raise UsageError(f"--only {only}: the one filter is 'valid'.")
@@ -48,6 +55,7 @@ def sample_molecules(
         raise UsageError("--index names exact samples and --only filters; use one of the two.")
     atoms = _atoms(n_atoms)
     plan_of = _plan(process, solver, steps, eta, sharpness)
+    fragment, facts = _fragment(keep, grow_at, repeats)
 
     from scigen.cli.progress import bars
     from scigen.run import weights as store
@@ -55,15 +63,37 @@ def sample_molecules(
     from scigen.run.sample import Request, sample_molecules, write_outcome
 
     loaded = store.read(weights)
-    request = Request(n, seed, plan_of(loaded.card), atoms, index or None, only == "valid", batch_size, _device(device))
-    config = {"process": process, "solver": solver, "steps": steps, "eta": eta, "sharpness": sharpness, "n": n}
+    only = only or ("valid" if keep and not index else None)
+    plan = replace(plan_of(loaded.card), keep=fragment, repeats=repeats)
+    request = Request(n, seed, plan, atoms, index or None, only == "valid", batch_size, _device(device))
+    how = {"process": process, "solver": solver, "steps": steps, "eta": eta, "sharpness": sharpness}
+    config = {**how, "n": n, "n_atoms": n_atoms, "only": only, "index": index, "keep": facts}
     # The folder is held from the start: one that is unwritable or taken must not cost a run.
     with locked_folder(out) as folder, bars(quiet or as_json) as progress:
         outcome = sample_molecules(loaded, request, progress, lambda d: append_error(folder, d.index, d.reason or ""))
-        write_outcome(outcome, request, loaded, {**config, "n_atoms": n_atoms, "only": only, "index": index}, folder)
+        write_outcome(outcome, request, loaded, config, folder)
     _show(outcome, request, out, as_json, quiet)
     if outcome.failed or (request.only_valid and len(outcome.mols) < n):
         raise typer.Exit(4)
+
+
+def _fragment(keep: Path | None, grow_at: str | None, repeats: int) -> tuple[Fragment | None, dict[str, Any] | None]:
+    """The fragment to keep and what `run.json` says of it."""
+    if keep is None:
+        if grow_at is not None or repeats != 1:
+            raise UsageError("--grow-at and --repeats belong to --keep, and there is none.")
+        return None, None
+    try:
+        atoms = [int(word) for word in (grow_at or "").split(",") if grow_at is not None]
+    except ValueError:
+        raise UsageError(f"--grow-at {grow_at}: give atom numbers of the file, such as 1,5.") from None
+
+    from scigen.domains.molecules.fragment import read_fragment
+    from scigen.run.report import sha256
+
+    fragment = read_fragment(keep, atoms)
+    facts = {"file": keep.name, "sha256": sha256(keep), "atoms": len(fragment), "ports": len(fragment.atom)}
+    return fragment, {**facts, "grow_at": atoms, "repeats": repeats}
 
 
 def _plan(process: str, solver: str, steps: int, eta: float | None, sharpness: float) -> Any:

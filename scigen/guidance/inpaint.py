@@ -7,7 +7,7 @@ and down again lets the two settle. RePaint, Lugmayr et al. 2022, arXiv:2201.098
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -34,30 +34,36 @@ def inpaint(
     known: Any,
     where: Any,
     solver: Solver = ancestral,
-    floating: Collection[str] = (),
+    loose: Mapping[str, float] | None = None,
 ) -> tuple[Any, Belief]:
     """Run the source `x` down `times` (a grid, or `jumps` of one) with x0 = `known` held on `where`.
 
     On tensors `where` is boolean and leads the shape of `known`, `[B, N]` for `[B, N, ...]`; on a `State` it maps field
-    names to node masks `[B, N]` or symmetric pair masks `[B, N, N]`, and fields it does not name are free. A field
-    named in `floating` is known up to a shift: in centred coordinates a fragment's place depends on what grows around
-    it, so its shape is held and its centroid `[B, 1, D]` stays the sample's own (no rotation: the fragment sets the
-    frame). Returns the last state and belief, both with the known part in place. Raises ValueError for a process
-    without a forward move, for fewer than two times, and for masks of fields that the process does not have.
+    names to node masks `[B, N]` or symmetric pair masks `[B, N, N]`, and fields it does not name are free.
+
+    `loose` names the fields without centre of mass, each with the time from which its known part is a shape and no
+    longer a place. Above that time the place counts: `known` gives the free nodes too, at their expected centroid, and
+    they are moved there as one. Below it the known part is moved to the centroid that it has in the sample. It is
+    never turned: the fragment sets the frame. Network beliefs settle the place at high noise, before they see the
+    shape, so give it when there is any idea of it.
+
+    Returns the last state and belief, both with the known part in place. Raises ValueError for a process without a
+    forward move, for fewer than two times, and for masks of fields that the process does not have.
     """
     times = [float(t) for t in times]
     if len(times) < 2:
         raise ValueError(f"`times` needs at least two times, from the source down to the data, got {times}.")
-    _check(process, where, floating)
-    denoise = known_belief(process, denoise, known, where, floating)
-    x, memory = hold(process, x, times[0], rng, known, where, floating), None  # type: Any, Memory | None
+    loose = loose or {}
+    _check(process, where, loose)
+    denoise = known_belief(process, denoise, known, where, loose)
+    x, memory = hold(process, x, times[0], rng, known, where, loose), None  # type: Any, Memory | None
     belief = None
     for t, s in pairwise(times):
         if s > t:
             x, memory = renoise(process, x, t, s, rng), None  # a belief formed below would bring its decisions along
             continue
         x, memory = solver(process, denoise, x, t, s, rng, memory)
-        x, belief = hold(process, x, s, rng, known, where, floating), memory.belief
+        x, belief = hold(process, x, s, rng, known, where, loose), memory.belief
     return x, belief
 
 
@@ -99,46 +105,48 @@ def renoise(process: Any, x_s: Any, s: Time, t: Time, rng: Rng) -> Any:
     )
 
 
-def hold(process: Any, x: Any, t: Time, rng: Rng, known: Any, where: Any, floating: Collection[str] = ()) -> Any:
+def hold(process: Any, x: Any, t: Time, rng: Rng, known: Any, where: Any, loose: Mapping[str, float]) -> Any:
     """`x` at time t with its known part drawn afresh from q(x_t | x0 = known); arguments as in `inpaint`."""
+    if not isinstance(process, Product):
+        return _paint(x, _noised(process, known, t, rng), where)
+    # Noise is projected with its state: about a centred place it has the centred law.
+    noised = process.each(lambda name, part: _noised(part, known[name], t, rng), known)
+    return process.each(
+        lambda name, part: _meet(x[name], noised[name], where[name], x.mask, t, loose.get(name))
+        if name in where
+        else x[name],
+        x,
+    )
 
-    def one(name: str, part: FieldProcess) -> Tensor:
-        if name not in where:
-            return x[name]
-        return _paint(x[name], _noised(part, known[name], t, rng), where[name], name in floating)
 
-    if isinstance(process, Product):
-        return process.each(one, x)
-    return _paint(x, _noised(process, known, t, rng), where)
-
-
-def known_belief(process: Any, denoise: Denoiser, known: Any, where: Any, floating: Collection[str] = ()) -> Denoiser:
+def known_belief(process: Any, denoise: Denoiser, known: Any, where: Any, loose: Mapping[str, float]) -> Denoiser:
     """`denoise` whose belief about the known part is the known part; arguments as in `inpaint`.
 
     Moves act on each entry alone, so the rest of x_s is as before, but a self-conditioned network sees what is known,
     and the last belief, which is what gets decoded, holds it.
     """
 
-    def one(part: FieldProcess, belief: Tensor, x0: Tensor, mask: Tensor, floats: bool) -> Tensor:
-        if not isinstance(part, Affine):
-            x0 = torch.nn.functional.one_hot(x0, belief.shape[-1])
-        return _paint(belief, x0.to(belief), mask, floats)
+    def certain(part: FieldProcess, x0: Tensor, belief: Tensor) -> Tensor:
+        return (x0 if isinstance(part, Affine) else torch.nn.functional.one_hot(x0, belief.shape[-1])).to(belief)
 
     def filled(x_t: Any, t: Time, previous: Belief | None = None) -> Belief:
         belief = denoise(x_t, t, previous)
         if not isinstance(process, Product):
-            return one(process, belief, known, where, False)
-        held = {n: one(process.parts[n], belief[n], known[n], where[n], n in floating) for n in where}
+            return _paint(belief, certain(process, known, belief), where)
+        held = {}
+        for name, mask in where.items():
+            x0 = certain(process.parts[name], known[name], belief[name])
+            held[name] = _meet(belief[name], x0, mask, x_t.mask, t, loose.get(name))
         return {**belief, **held}
 
     return filled
 
 
-def _check(process: Any, where: Any, floating: Collection[str]) -> None:
+def _check(process: Any, where: Any, loose: Mapping[str, float]) -> None:
     masks = where if isinstance(process, Product) else {"x": where}
     parts = process.parts if isinstance(process, Product) else masks
-    if odd := sorted({*masks, *floating} - set(parts)) or sorted(set(floating) - set(masks)):
-        raise ValueError(f"`where` and `floating` name `{odd[0]}`, and held fields are of {', '.join(parts)}.")
+    if odd := sorted({*masks, *loose} - set(parts)) or sorted(set(loose) - set(masks)):
+        raise ValueError(f"`where` and `loose` name `{odd[0]}`, and held fields are of {', '.join(parts)}.")
     if odd := [name for name, mask in masks.items() if mask.dtype != torch.bool]:
         raise ValueError(f"The mask `where` of {odd[0]} must be boolean, got {masks[odd[0]].dtype}.")
 
@@ -149,11 +157,20 @@ def _noised(part: FieldProcess, x0: Tensor, t: Time, rng: Rng) -> Tensor:
     return part.noise(x0, x1, t, rng)
 
 
-def _paint(x: Tensor, known: Tensor, where: Tensor, floats: bool = False) -> Tensor:
-    """`known` on `where`, `x` elsewhere; if it floats, first moved so that its centroid over `where` is that of x."""
-    mask = where.reshape(*where.shape, *[1] * (x.dim() - where.dim()))
-    if floats:
-        weight = mask.to(x)
-        off = ((x - known) * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1)
-        known = known + off
-    return torch.where(mask, known, x)
+def _meet(x: Tensor, known: Tensor, where: Tensor, nodes: Tensor, t: Time, place_until: float | None) -> Tensor:
+    """`x` with `known` on `where`; in a centred field (`place_until` given) one of the two moves as a whole."""
+    if place_until is None:
+        return _paint(x, known, where)
+    if float(t) > place_until:
+        return _paint(_moved(x, known, nodes & ~where), known, where)
+    return _paint(x, _moved(known, x, where), where)
+
+
+def _moved(x: Tensor, to: Tensor, over: Tensor) -> Tensor:
+    """The nodes `over [B, N]` of x `[B, N, D]` shifted as one, so that their centroid is that of `to`."""
+    weight = over[..., None].to(x)
+    return x + weight * ((to - x) * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1)
+
+
+def _paint(x: Tensor, known: Tensor, where: Tensor) -> Tensor:
+    return torch.where(where.reshape(*where.shape, *[1] * (x.dim() - where.dim())), known, x)

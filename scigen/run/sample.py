@@ -93,7 +93,8 @@ def write_outcome(outcome: Outcome, request: Request, weights: Weights, config: 
 
     titles = [f"scigen seed {request.seed} index {k}" for k in outcome.indices]
     pairs = list(zip(outcome.indices, outcome.checks, strict=True))
-    properties = [{"seed": request.seed, "index": k, **_facts(c)} for k, c in pairs]
+    kept = {"kept_atoms": len(request.plan.keep)} if request.plan.keep is not None else {}  # the first ones
+    properties = [{"seed": request.seed, "index": k, **kept, **_facts(c)} for k, c in pairs]
     write_sdf(folder / "molecules.sdf", outcome.mols, properties, titles)
     rows = [{"index": k, **table_row(c)} for k, c in pairs]
     columns = ["smiles", "index", *(c for c in TABLE_COLUMNS if c != "smiles")]
@@ -120,9 +121,11 @@ def _sizes(weights: Weights, request: Request) -> dict[int, int]:
         histogram = {}
     if not histogram:
         raise InputError(f"The card of '{weights.path}' has no `sizes` (molecules by atom count); export it again.")
-    if request.n_atoms is None:
-        return histogram
-    low, high = request.n_atoms
+    low, high = request.n_atoms or (min(histogram), max(histogram))
+    if (keep := request.plan.keep) is not None:
+        low = max(low, len(keep) + 1 if request.n_atoms else min(keep.fewest, high))
+        if low > high or len(keep) >= high:
+            raise UsageError(f"The fragment keeps {len(keep)} atoms, which leaves none to grow among at most {high}.")
     chosen = {k: v for k, v in histogram.items() if low <= k <= high}
     if not chosen:
         raise UsageError(
@@ -146,7 +149,12 @@ def _until_met(
         if not request.only_valid or valid >= request.n or not checks:
             break
         if not valid and turn == DRY_ROUNDS:
-            raise NumericError(f"None of {len(drawn)} samples is valid; train further, or draw without the filter.")
+            way = (
+                "try --repeats 4 or other sizes"
+                if request.plan.keep is not None
+                else "train further, or draw without the filter"
+            )
+            raise NumericError(f"None of {len(drawn)} samples is valid; {way}.")
         wanted = list(range(max(drawn) + 1, max(drawn) + 1 + request.n - valid))
     return drawn, checks
 

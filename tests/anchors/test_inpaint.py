@@ -219,12 +219,14 @@ def fragment(seed=4):
     return known, where
 
 
-def grown(known, where, solver, seed=7, repeats=2, start=None, rng=None):
+def grown(known, where, solver, seed=7, repeats=2, start=None, rng=None, place_until=1.0):
     affine = vp()
     process = molecules(affine)
     x = process.source(known, rngs(1)) if start is None else start
     times = jumps(shared(affine, late(8)), repeats)
-    return inpaint(process, equivariant(affine), x, times, rng or rngs(seed), known, where, solver, ("pos",))
+    return inpaint(
+        process, equivariant(affine), x, times, rng or rngs(seed), known, where, solver, {"pos": place_until}
+    )
 
 
 SOLVERS = {"ancestral": ancestral, "ddim": ddim(), "dpmpp_2m": dpmpp_2m, "heun": heun}
@@ -261,6 +263,25 @@ def test_turning_fragment_and_noise_turns_the_sample(solver, monkeypatch):
     assert (again["pos"] - plain["pos"]).abs().max() > 1e-2
 
 
+def placed(known):
+    """The same fragment with the other nodes at one point, centred as a whole: its place is known too."""
+    pos = known["pos"].clone()
+    pos[:, HELD:] = pos[:, :1] + torch.tensor([0.0, 0.0, 2.0]).double()
+    return known.replace(pos=center(pos, known.mask))
+
+
+@every_solver
+def test_a_place_is_held_as_long_as_it_is_known(solver):
+    known, where = fragment()
+    known = placed(known)
+    for until, there in ((0.0, True), (0.1, False)):
+        x, _ = grown(known, where, solver, place_until=until)
+        lawful(x)
+        assert (x["pos"][:, 1] - x["pos"][:, 0] - known["pos"][:, 1] + known["pos"][:, 0]).abs().max() < 1e-12
+        off = (x["pos"][:, :HELD] - known["pos"][:, :HELD]).abs().max()
+        assert (off < 1e-12) == there
+
+
 def test_moving_the_fragment_changes_nothing():
     known, where = fragment()
     shifted = known.replace(pos=known["pos"] - 40.0)
@@ -292,11 +313,26 @@ def test_a_held_shape_is_noised_as_the_whole_would_be():
     process = Product({"pos": affine}, lambda x: x.replace(pos=center(x["pos"], x.mask)))
     rng, where = torch.Generator().manual_seed(0), {"pos": (torch.arange(4) < 2).expand(count, 4)}
     x = process.noise(known, process.source(known, rng), 0.6, rng)
-    held = hold(process, x, 0.6, rng, known, where, ("pos",))
+    held = hold(process, x, 0.6, rng, known, where, {"pos": 1.0})
     for y in (x, held):
         gap = (y["pos"][:, 1] - y["pos"][:, 0]).square().mean()
         assert float(gap) == pytest.approx(2 * 0.36, rel=4 * math.sqrt(2 / count))
     assert (held["pos"][:, :2].mean(1) - x["pos"][:, :2].mean(1)).abs().max() < 1e-15
+
+
+def test_a_held_place_is_noised_as_the_whole_would_be():
+    """With its place known, the centroid has the law of two nodes of four under centred noise: sigma^2 (1/2 - 1/4)."""
+    affine, count = rectified(), 40_000
+    spread = torch.tensor([3.0, 3.0, -3.0, -3.0], dtype=torch.float64)[:, None].expand(count, 4, 1)
+    known = State({"pos": spread}, torch.ones(count, 4) > 0)
+    process = Product({"pos": affine}, lambda x: x.replace(pos=center(x["pos"], x.mask)))
+    rng, where = torch.Generator().manual_seed(0), {"pos": (torch.arange(4) < 2).expand(count, 4)}
+    x = process.source(known, rng)
+    out = hold(process, x, 0.6, rng, known, where, {"pos": 0.5})["pos"]
+    centroid = out[:, :2].mean(1) - 0.4 * 3.0
+    assert float(centroid.square().mean()) == pytest.approx(0.36 / 4, rel=4 * math.sqrt(2 / count))
+    assert out.sum(1).abs().max() < 1e-12
+    assert ((out[:, 3] - out[:, 2]) - (x["pos"][:, 3] - x["pos"][:, 2])).abs().max() < 1e-12, "the rest moved as one"
 
 
 # What is refused.
@@ -310,7 +346,7 @@ def test_requests_that_cannot_be_met_are_refused():
     with pytest.raises(ValueError, match="must be boolean"):
         inpaint(affine, on_correlated(affine), x, [1.0, 0.0], None, x, x)
     with pytest.raises(ValueError, match="name `pos`"):
-        inpaint(affine, on_correlated(affine), x, [1.0, 0.0], None, x, x > 0, floating=("pos",))
+        inpaint(affine, on_correlated(affine), x, [1.0, 0.0], None, x, x > 0, loose={"pos": 1.0})
     with pytest.raises(ValueError, match="name `colour`"):
         inpaint(molecules(affine), equivariant(affine), known, [1.0, 0.0], rngs(), known, {"colour": where["pos"]})
     with pytest.raises(ValueError, match="must be at least 1, got 0"):

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from scigen.denoiser import from_network, sharpen
 from scigen.domains.molecules.codec import decode
 from scigen.domains.molecules.data import Molecule
+from scigen.domains.molecules.fragment import Fragment
+from scigen.domains.molecules.inpaint import grow, put_back
 from scigen.domains.molecules.process import blank, molecule_process
 from scigen.process.affine import Affine
 from scigen.solver.grids import late, logsnr_uniform, shared
@@ -33,6 +35,7 @@ class Plan:
     """How to sample: the process, the solver, the number of intervals, and how sharply tokens and bonds are drawn.
 
     `floor` is the last noise share before zero of the rectified-flow grid, carried to any process by its log-SNR.
+    With `keep` every molecule holds that fragment, and each interval but the last is walked `repeats` times.
     """
 
     affine: Affine
@@ -41,6 +44,8 @@ class Plan:
     floor: float = 0.01
     sharpness: float = 1.5
     logsnr_range: tuple[float, float] = (-10.0, 10.0)
+    keep: Fragment | None = None
+    repeats: int = 1
 
 
 @dataclass(frozen=True)
@@ -116,9 +121,13 @@ def _draw(
     like = blank(sizes, device, _padded(max(sizes)))
     streams = Streams(rngs + [torch.Generator() for _ in range(spare)], sizes)
     with torch.autocast(torch.device(device).type, torch.bfloat16):
-        _, belief = sample(process, denoise, process.source(like, streams), _grid(plan), streams, plan.solver)
+        if plan.keep is not None:
+            belief = grow(process, denoise, plan.keep, like, _grid(plan), streams, plan.solver, plan.repeats)
+        else:
+            _, belief = sample(process, denoise, process.source(like, streams), _grid(plan), streams, plan.solver)
     belief = {name: x[:wanted] for name, x in belief.items()}
-    return decode(belief, like.mask[:wanted]), _faults(belief)
+    molecules = decode(belief, like.mask[:wanted])
+    return [put_back(m, plan.keep) for m in molecules] if plan.keep is not None else molecules, _faults(belief)
 
 
 def _padded(size: int) -> int:
