@@ -40,14 +40,17 @@ def unipc(p: int = 3, split: Split = NOISE) -> Solver:
 
     The corrector integrates the polynomial through the predictor's p beliefs and the new one. The last point is not
     corrected. The paper's B(h) drops out, the weights being exact: it matters only to the shortcut a = 1/2 that it
-    allows at p = 1, 2. arXiv:2302.04867. Raises ValueError outside p = 1 to 3.
+    allows at p = 1, 2. arXiv:2302.04867. Raises ValueError outside p = 1 to 4.
     """
-    _check("p", p, most=3)
-    return declare(p + 1)(_multistep(split, p, p, range(1, p + 1)))
+    _check("p", p, most=4)
+    return declare(p + 1)(_multistep(split, p, p + 1, range(1, p + 2)))
 
 
 def _multistep(split: Split, order: int, keep: int, mended: Container[int]) -> Any:
-    """A move from `order` beliefs, of which `keep` are remembered; with `mended` many of them it first corrects x_t."""
+    """A move from `order` beliefs, with `keep` remembered; with `mended` many of these it first corrects x_t.
+
+    While the memory fills, moves are made on DATA: a run opens where noise is strong and x0 hardly moves.
+    """
 
     def step(
         process: Any, denoise: Denoiser, x_t: Any, t: float, s: float, rng: Rng, memory: Memory | None
@@ -55,15 +58,18 @@ def _multistep(split: Split, order: int, keep: int, mended: Container[int]) -> A
         belief = denoise(x_t, t, memory and memory.belief)
         now, past = Memory(belief, t, x_t), _past(memory, t, keep)
         used = [now, *past][:order]
+        before, here = (
+            split if len(past) >= full else DATA for full in (keep, keep - 1)
+        )  # the move behind, the one ahead
 
         def correct(affine: Affine, x: Tensor, x0: Tensor, *fields: Tensor) -> Tensor:
-            return _correct(split, x, *nodes_of(affine, [now, *past], fields))
+            return _correct(before, x, *nodes_of(affine, [now, *past[:order]], fields))
 
         def predict(affine: Affine, x: Tensor, x0: Tensor, *fields: Tensor) -> Tensor:
             nodes = nodes_of(affine, used, fields)
-            return advance(split, nodes[0]._replace(x=x), level(affine, s), nodes)
+            return advance(here, nodes[0]._replace(x=x), level(affine, s), nodes)
 
-        x = adjust(process, correct, x_t, belief, *spread([now, *past])) if len(past) in mended else x_t
+        x = adjust(process, correct, x_t, belief, *spread([now, *past[:order]])) if len(past) in mended else x_t
         return move(process, predict, t, s, rng, x, belief, *spread(used)), now.after(past[: keep - 1])
 
     return step

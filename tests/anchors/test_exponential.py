@@ -175,7 +175,7 @@ def test_correction_solves_the_papers_system():
     assert (corrected - predicted).abs().max() > 1e-5
 
 
-@pytest.mark.parametrize("solver, held", [(adams(1), 1), (adams(2), 1), (adams(4), 3), (unipc(3), 3)])
+@pytest.mark.parametrize("solver, held", [(adams(1), 1), (adams(2), 1), (adams(4), 3), (unipc(3), 4)])
 def test_memory_is_bounded(solver, held):
     x, memory, grid = starts(FLOW, 1.0, 2), None, uniform(12)
     for t, s in zip(grid, grid[1:]):
@@ -201,7 +201,7 @@ def test_fields_share_one_process_where_a_middle_is_needed():
         )
 
 
-@pytest.mark.parametrize("make", [lambda: adams(0), lambda: adams(5), lambda: unipc(4), lambda: dpm_solver(4)])
+@pytest.mark.parametrize("make", [lambda: adams(0), lambda: adams(5), lambda: unipc(5), lambda: dpm_solver(4)])
 def test_orders_that_do_not_exist(make):
     with pytest.raises(ValueError, match="must be"):
         make()

@@ -66,6 +66,8 @@ HIGH = {  # their powers of h show at smaller steps, on a shorter run
     "unipc(2, NOISE)": unipc(2, NOISE),
     "unipc(3, DATA)": unipc(3, DATA),
     "unipc(3, NOISE)": unipc(3, NOISE),
+    "unipc(4, DATA)": unipc(4, DATA),
+    "unipc(4, NOISE)": unipc(4, NOISE),
 }
 IN_LAW = {  # at the usual snr of 0.16 the predictor's and the corrector's errors have opposite signs and cross
     "ancestral": ancestral,
