@@ -16,7 +16,7 @@ from torch import Tensor
 
 from scigen.state import Rng, Time, as_time, expand, normal
 
-__all__ = ["Affine", "Curve", "cosine", "rectified", "subvp", "ve", "vp"]
+__all__ = ["Affine", "Curve", "cosine", "derivative", "rectified", "subvp", "ve", "vp"]
 
 Curve: TypeAlias = Callable[[Tensor], Tensor]
 
@@ -50,20 +50,20 @@ class Affine:
 
     def d_alpha(self, t: Time) -> Tensor:
         """d alpha / dt."""
-        return _derivative(self.alpha, as_time(t))
+        return derivative(self.alpha, as_time(t))
 
     def d_sigma(self, t: Time) -> Tensor:
         """d sigma / dt."""
-        return _derivative(self.sigma, as_time(t))
+        return derivative(self.sigma, as_time(t))
 
     def drift(self, t: Time) -> Tensor:
         """f in dx = f x dt + g dW: alpha' / alpha."""
-        return _derivative(self.log_alpha, as_time(t))
+        return derivative(self.log_alpha, as_time(t))
 
     def diffusion_squared(self, t: Time) -> Tensor:
         """g^2 in dx = f x dt + g dW: -sigma^2 logsnr' = (sigma^2)' - 2 f sigma^2."""
         t = _inside(as_time(t))
-        return -(self.sigma(t) ** 2) * _derivative(self.logsnr, t)
+        return -(self.sigma(t) ** 2) * derivative(self.logsnr, t)
 
     def scale(self, t: Time, std: float = 1.0) -> Tensor:
         """Standard deviation of x_t when each data coordinate has standard deviation `std`."""
@@ -162,7 +162,7 @@ def _inside(t: Tensor) -> Tensor:
     return t.clamp(eps, 1 - eps)
 
 
-def _derivative(f: Curve, t: Tensor) -> Tensor:
+def derivative(f: Curve, t: Tensor) -> Tensor:
     """f'(t) at every t, by reverse mode: torch.func would import a compiler (seconds) for microseconds of work.
 
     Under a torch.func transform, take the derivatives of the curves before entering it.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scigen.process.affine import Affine, Curve, _derivative
+from scigen.process.affine import Affine, Curve, derivative
 from scigen.state import Rng, Time, as_time, expand, uniform
 
 __all__ = ["Categorical", "absorbing", "draw", "keep_of", "mask_token", "marginal", "uniform_tokens"]
@@ -89,7 +89,7 @@ class Categorical:
 
     def fall(self, t: Time) -> Tensor:
         """-keep'(t): how fast tokens are lost."""
-        return -_derivative(self.keep, as_time(t))
+        return -derivative(self.keep, as_time(t))
 
     def rates_out(self, x_t: Tensor, t: Time) -> Tensor:
         """Jumps of the forward chain per unit of t, from x_t to y: m(y) (-keep' / keep), 0 at y = x_t; `[..., K]`.

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from scigen.process.affine import Curve
+from scigen.process.affine import Curve, derivative
 from scigen.state import Rng, Time, as_time, expand, normal
 
 __all__ = ["Ends", "Interpolant", "TwoSided", "carry", "linear", "score", "trigonometric", "velocity"]
@@ -94,7 +94,7 @@ def carry(process: TwoSided, x_t: Tensor, ends: Ends, t: Time, s: Time, fresh: T
 def velocity(process: TwoSided, x_t: Tensor, ends: Ends, t: Time) -> Tensor:
     """dx/dt of the probability-flow ODE, alpha' x0 + beta' x1 + gamma' E[z | x_t]; for 0 < t < 1."""
     a, b, c = _curves(process, t, x_t)
-    slope_a, slope_b, slope_c = (expand(_slope(f, t), x_t) for f in (process.alpha, process.beta, process.gamma))
+    slope_a, slope_b, slope_c = (expand(derivative(f, as_time(t)), x_t) for f in (process.alpha, process.beta, process.gamma))
     return slope_a * ends.x0 + slope_b * ends.x1 + _share(slope_c, c) * (x_t - a * ends.x0 - b * ends.x1)
 
 
@@ -113,10 +113,3 @@ def _curves(process: TwoSided, t: Time, like: Tensor) -> tuple[Tensor, Tensor, T
 def _share(part: Tensor, whole: Tensor) -> Tensor:
     """part / whole, and 0 where the whole is 0."""
     return torch.where(whole > 0, part / torch.where(whole > 0, whole, 1.0), 0.0)
-
-
-def _slope(curve: Callable[[Tensor], Tensor], t: Time) -> Tensor:
-    """curve'(t), by reverse mode; constant curves have slope 0."""
-    with torch.inference_mode(False), torch.enable_grad():
-        u = as_time(t).detach().clone().requires_grad_()
-        return torch.autograd.grad((curve(u) + 0 * u).sum(), u)[0]

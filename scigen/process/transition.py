@@ -14,7 +14,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from scigen.process.affine import Curve, _derivative
+from scigen.process.affine import Curve, derivative
 from scigen.process.categorical import Categorical, draw
 from scigen.state import Rng, Time, as_time, expand
 
@@ -66,7 +66,7 @@ class Transition:
 
     def fall(self, t: Time) -> Tensor:
         """-keep'(t)."""
-        return -_derivative(self.keep, as_time(t))
+        return -derivative(self.keep, as_time(t))
 
     def rates_out(self, x_t: Tensor, t: Time) -> Tensor:
         """Jumps of the forward chain per unit of t, x_t to y: -V(x_t, y) (-keep' / keep), 0 at y = x_t; `[..., K]`."""
