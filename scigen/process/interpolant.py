@@ -94,7 +94,8 @@ def carry(process: TwoSided, x_t: Tensor, ends: Ends, t: Time, s: Time, fresh: T
 def velocity(process: TwoSided, x_t: Tensor, ends: Ends, t: Time) -> Tensor:
     """dx/dt of the probability-flow ODE, alpha' x0 + beta' x1 + gamma' E[z | x_t]; for 0 < t < 1."""
     a, b, c = _curves(process, t, x_t)
-    slope_a, slope_b, slope_c = (expand(derivative(f, as_time(t)), x_t) for f in (process.alpha, process.beta, process.gamma))
+    curves = (process.alpha, process.beta, process.gamma)
+    slope_a, slope_b, slope_c = (expand(derivative(f, as_time(t)), x_t) for f in curves)
     return slope_a * ends.x0 + slope_b * ends.x1 + _share(slope_c, c) * (x_t - a * ends.x0 - b * ends.x1)
 
 
