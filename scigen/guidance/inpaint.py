@@ -19,7 +19,7 @@ from scigen.process.affine import Affine
 from scigen.process.categorical import Categorical
 from scigen.process.product import Product
 from scigen.process.protocol import FieldProcess
-from scigen.solver.loop import Solver, ancestral
+from scigen.solver.loop import Memory, Solver, ancestral
 from scigen.state import Rng, Time, as_time, expand, normal
 
 __all__ = ["hold", "inpaint", "jumps", "known_belief", "renoise"]
@@ -56,8 +56,9 @@ def inpaint(
     loose = loose or {}
     _check(process, where, loose)
     denoise = known_belief(process, denoise, known, where, loose)
-    x, memory = hold(process, x, times[0], rng, known, where, loose), None  # type: Any, Memory | None
-    belief = None
+    x = hold(process, x, times[0], rng, known, where, loose)
+    memory: Memory | None = None
+    belief: Belief = None
     for t, s in pairwise(times):
         if s > t:
             x, memory = renoise(process, x, t, s, rng), None  # a belief formed below would bring its decisions along
@@ -101,7 +102,7 @@ def renoise(process: Any, x_s: Any, s: Time, t: Time, rng: Rng) -> Any:
         stay = process.keep(as_time(t)) / process.keep(as_time(s))
         return Categorical(process.m, lambda _: stay).noise(x_s, process.source(x_s, rng), t, rng)
     raise ValueError(
-        f"{type(process).__name__} has no forward move q(x_t | x_s); use Affine, Categorical or a Product."
+        f"{type(process).__name__} has no forward move here; use Affine, Categorical or a Product of them."
     )
 
 
@@ -112,9 +113,9 @@ def hold(process: Any, x: Any, t: Time, rng: Rng, known: Any, where: Any, loose:
     # Noise is projected with its state: about a centred place it has the centred law.
     noised = process.each(lambda name, part: _noised(part, known[name], t, rng), known)
     return process.each(
-        lambda name, part: _meet(x[name], noised[name], where[name], x.mask, t, loose.get(name))
-        if name in where
-        else x[name],
+        lambda name, part: (
+            _meet(x[name], noised[name], where[name], x.mask, t, loose.get(name)) if name in where else x[name]
+        ),
         x,
     )
 
@@ -144,11 +145,13 @@ def known_belief(process: Any, denoise: Denoiser, known: Any, where: Any, loose:
 
 def _check(process: Any, where: Any, loose: Mapping[str, float]) -> None:
     masks = where if isinstance(process, Product) else {"x": where}
-    parts = process.parts if isinstance(process, Product) else masks
+    parts = process.parts if isinstance(process, Product) else {"x": process}
     if odd := sorted({*masks, *loose} - set(parts)) or sorted(set(loose) - set(masks)):
         raise ValueError(f"`where` and `loose` name `{odd[0]}`, and held fields are of {', '.join(parts)}.")
     if odd := [name for name, mask in masks.items() if mask.dtype != torch.bool]:
         raise ValueError(f"The mask `where` of {odd[0]} must be boolean, got {masks[odd[0]].dtype}.")
+    if odd := [type(part).__name__ for part in parts.values() if not isinstance(part, (Affine, Categorical))]:
+        raise ValueError(f"{odd[0]} cannot be noised without its source points; inpaint under Affine or Categorical.")
 
 
 def _noised(part: FieldProcess, x0: Tensor, t: Time, rng: Rng) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from scigen import oracle
 from scigen.guidance.inpaint import hold, inpaint, jumps, renoise
 from scigen.process.affine import rectified, vp
+from scigen.process.brownian import Brownian
 from scigen.process.categorical import absorbing, keep_of, marginal, uniform_tokens
 from scigen.process.product import Product
 from scigen.solver import ancestral, ddim, dpmpp_2m, heun, sample
@@ -351,5 +352,7 @@ def test_requests_that_cannot_be_met_are_refused():
         inpaint(molecules(affine), equivariant(affine), known, [1.0, 0.0], rngs(), known, {"colour": where["pos"]})
     with pytest.raises(ValueError, match="must be at least 1, got 0"):
         jumps(uniform(4), 0)
+    with pytest.raises(ValueError, match="Brownian cannot be noised"):
+        inpaint(Brownian(1.0), on_correlated(affine), x, [1.0, 0.0], None, x, x > 0)
     with pytest.raises(ValueError, match="no forward move"):
         renoise(object(), x, 0.1, 0.2, None)
