@@ -147,16 +147,17 @@ def test_adaptive_steps_follow_the_tolerance(name, start):
     assert errors[2] < 0.01
 
 
-@pytest.mark.parametrize("count, width", [(1000, 16), (4000, 1)])
-def test_adaptive_steps_keep_the_law(count, width):
+@pytest.mark.parametrize("count, width, tolerance", [(1000, 16, 0.03), (4000, 1, 0.1)])
+def test_adaptive_steps_keep_the_law(count, width, tolerance):
     """Within four standard errors of the variance (1.1 and 2.2 %), however few coordinates share a step.
 
-    With fresh noise after a rejection 16 coordinates are 8 % too wide; with steps free to grow a lone one is 30-fold.
+    With fresh noise after a rejection 16 coordinates are 11 % too wide, a lone one twofold; with steps free to grow,
+    a lone one is eightfold.
     """
     affine, span, rng = PROCESSES["flow"], (0.99, 1e-2), torch.Generator().manual_seed(0)
     (mean, var), last = marginal_moments(affine, span[0]), marginal_moments(affine, span[1])
     x = mean + var**0.5 * torch.randn(count, width, dtype=torch.float64, generator=rng)
-    x, _, cost = adaptive_sde(affine, on_gaussian(affine), x, rng, *span, 0.1, 0.1)
+    x, _, cost = adaptive_sde(affine, on_gaussian(affine), x, rng, *span, tolerance, tolerance)
     print("adaptive", float(x.mean()) - last[0], float(x.var()) / last[1] - 1, cost)
     assert abs(float(x.mean()) - last[0]) < 4 * (last[1] / (count * width)) ** 0.5
     assert abs(float(x.var()) / last[1] - 1) < 4 * (2 / (count * width)) ** 0.5
