@@ -95,7 +95,7 @@ def chain_bound(process: Affine | Product, denoise: Denoiser, x0: Any, grid: Seq
     def step(s: float) -> Term:
         return lambda affine, field, belief, t, dim: step_term(affine, field, belief, t, s)
 
-    diffusion = sum(_expect(step(s), process, denoise, x0, t, rng) for t, s in pairwise(grid))
+    diffusion = torch.stack([_expect(step(s), process, denoise, x0, t, rng) for t, s in pairwise(grid)]).sum(0)
     end = _expect(reconstruction_term, process, denoise, x0, grid[-1], rng)
     return Bound(_priors(process, x0, grid[0]), diffusion, end)
 
