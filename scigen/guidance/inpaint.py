@@ -8,6 +8,7 @@ and down again lets the two settle. RePaint, Lugmayr et al. 2022, arXiv:2201.098
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -16,9 +17,9 @@ from torch import Tensor
 
 from scigen.denoiser import Belief, Denoiser
 from scigen.process.affine import Affine
-from scigen.process.categorical import Categorical
 from scigen.process.product import Product
 from scigen.process.protocol import FieldProcess
+from scigen.process.transition import TokenProcess
 from scigen.solver.loop import Memory, Solver, ancestral
 from scigen.state import Rng, Time, as_time, expand, normal
 
@@ -90,20 +91,18 @@ def jumps(grid: Iterable[float], repeats: int, length: int = 1) -> list[float]:
 def renoise(process: Any, x_s: Any, s: Time, t: Time, rng: Rng) -> Any:
     """Exact draw of the forward move q(x_t | x_s), s < t.
 
-    Affine: (alpha_t / alpha_s) x_s + sigma_t sqrt(1 - e^(logsnr_t - logsnr_s)) z. Categorical: x_s is kept with
-    probability keep_t / keep_s, else redrawn from m. On a `Product`, field by field.
+    Affine: (alpha_t / alpha_s) x_s + sigma_t sqrt(1 - e^(logsnr_t - logsnr_s)) z. Tokens: the process itself with
+    keep_t / keep_s for its keep. On a `Product`, field by field.
     """
     if isinstance(process, Product):
         return process.each(lambda name, part: renoise(part, x_s[name], s, t, rng), x_s)
     if isinstance(process, Affine):
         fresh = process.sigma(t) * (-torch.expm1(process.logsnr(t) - process.logsnr(s))).sqrt()
         return expand(process.alpha(t) / process.alpha(s), x_s) * x_s + expand(fresh, x_s) * normal(x_s, rng)
-    if isinstance(process, Categorical):
+    if isinstance(process, TokenProcess):
         stay = process.keep(as_time(t)) / process.keep(as_time(s))
-        return Categorical(process.m, lambda _: stay).noise(x_s, process.source(x_s, rng), t, rng)
-    raise ValueError(
-        f"{type(process).__name__} has no forward move here; use Affine, Categorical or a Product of them."
-    )
+        return replace(process, keep=lambda _: stay).noise(x_s, process.source(x_s, rng), t, rng)
+    raise ValueError(f"{type(process).__name__} has no forward move here; use Affine, tokens or a Product of them.")
 
 
 def hold(process: Any, x: Any, t: Time, rng: Rng, known: Any, where: Any, loose: Mapping[str, float]) -> Any:
@@ -150,8 +149,8 @@ def _check(process: Any, where: Any, loose: Mapping[str, float]) -> None:
         raise ValueError(f"`where` and `loose` name `{odd[0]}`, and held fields are of {', '.join(parts)}.")
     if odd := [name for name, mask in masks.items() if mask.dtype != torch.bool]:
         raise ValueError(f"The mask `where` of {odd[0]} must be boolean, got {masks[odd[0]].dtype}.")
-    if odd := [type(part).__name__ for part in parts.values() if not isinstance(part, (Affine, Categorical))]:
-        raise ValueError(f"{odd[0]} cannot be noised without its source points; inpaint under Affine or Categorical.")
+    if odd := [type(part).__name__ for part in parts.values() if not isinstance(part, Affine | TokenProcess)]:
+        raise ValueError(f"{odd[0]} cannot be noised without its source points; inpaint under Affine or tokens.")
 
 
 def _noised(part: FieldProcess, x0: Tensor, t: Time, rng: Rng) -> Tensor:

@@ -15,6 +15,7 @@ from scigen.process.affine import rectified, vp
 from scigen.process.brownian import Brownian
 from scigen.process.categorical import absorbing, keep_of, marginal, uniform_tokens
 from scigen.process.product import Product
+from scigen.process.transition import ordinal
 from scigen.solver import ancestral, ddim, dpmpp_2m, heun, sample
 from scigen.solver.grids import late, shared, uniform
 from scigen.state import State, Streams, center, normal, pair_mask
@@ -67,6 +68,14 @@ def test_categorical_forward_moves_compose(kind, monkeypatch):
         forward.append(torch.bincount(drawn[0], minlength=4).double() / strata**2)
     noised = [keep(torch.tensor(u)).double() * torch.eye(4).double() + u * m for u in (s, t)]
     assert torch.allclose(noised[0] @ torch.stack(forward), noised[1], rtol=0, atol=1e-7)
+
+
+def test_walking_tokens_compose_too(monkeypatch):
+    """Of a chain that moves to neighbours: the drawn law itself, caught before the draw."""
+    monkeypatch.setattr("scigen.process.transition.draw", lambda p, rng: p)
+    process, each = ordinal(5, keep_of(rectified())), torch.eye(5, dtype=torch.float64)
+    forward = renoise(process, torch.arange(5), 0.2, 0.7, None)
+    assert (process.law(each, 0.2) @ forward - process.law(each, 0.7)).abs().max() < 1e-15
 
 
 # A Gaussian: the law of a whole run, exactly.
