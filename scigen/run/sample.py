@@ -93,13 +93,14 @@ def write_outcome(outcome: Outcome, request: Request, weights: Weights, config: 
 
     titles = [f"scigen seed {request.seed} index {k}" for k in outcome.indices]
     pairs = list(zip(outcome.indices, outcome.checks, strict=True))
-    kept = {"kept_atoms": len(request.plan.keep)} if request.plan.keep is not None else {}  # the first ones
-    properties = [{"seed": request.seed, "index": k, **kept, **_facts(c)} for k, c in pairs]
+    kept = len(request.plan.keep) if request.plan.keep is not None else 0
+    held = {"kept_atoms": kept} if kept else {}  # the first ones
+    properties = [{"seed": request.seed, "index": k, **held, **_facts(c)} for k, c in pairs]
     write_sdf(folder / "molecules.sdf", outcome.mols, properties, titles)
     rows = [{"index": k, **table_row(c)} for k, c in pairs]
     columns = ["smiles", "index", *(c for c in TABLE_COLUMNS if c != "smiles")]
     write_smiles_csv(folder / "molecules.csv", rows, columns)
-    write_grid(folder / "molecules.png", outcome.molecules[:24])
+    write_grid(folder / "molecules.png", outcome.molecules[:24], kept)
     write_scores(folder, {"scores": [s.to_dict() for s in outcome.scores], "drawn": outcome.drawn})
     write_run(folder, config, request.seed, weights.path, outcome.timings)
 

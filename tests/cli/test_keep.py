@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from scigen.domains.molecules.data import Molecule, load_fixture
 from scigen.domains.molecules.sampler import Drawn
@@ -54,6 +55,9 @@ def test_a_run_holds_the_fragment_where_it_lies(weights: Path, ethyl: Path, tmp_
     sha = hashlib.sha256(ethyl.read_bytes()).hexdigest()
     facts = {"file": "ethyl.sdf", "sha256": sha, "atoms": 7, "ports": 1, "grow_at": [], "repeats": 2}
     assert card["keep"] == facts and card["only"] is None
+    with Image.open(out / "molecules.png") as image:
+        red, green, blue = np.asarray(image, float)[..., :3].transpose(2, 0, 1)
+    assert ((red - green > 30) & (green - blue > 60)).sum() > 100, "the bonds of the fragment are amber"
 
 
 def test_index_draws_that_grown_sample_alone(weights: Path, ethyl: Path, tmp_path: Path) -> None:

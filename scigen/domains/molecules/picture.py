@@ -1,6 +1,6 @@
 """Ball-and-stick pictures of molecules: orthographic rays against spheres and cylinders, in numpy, with a depth buffer.
 
-Multiple bonds are parallel sticks; each half of a stick has the colour of its atom.
+Multiple bonds are parallel sticks; each half of a stick has the colour of its atom, unless the bond was given (`kept`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ COLOURS = {
     1: (0.93, 0.93, 0.93), 6: (0.35, 0.35, 0.37), 7: (0.19, 0.35, 0.92), 8: (0.90, 0.16, 0.16), 9: (0.40, 0.80, 0.25),
 }  # fmt: skip
 RADII = {1: 0.26, 6: 0.40, 7: 0.39, 8: 0.38, 9: 0.36}  # Å, for looks
+KEPT = (0.95, 0.62, 0.10)
 STICK = 0.11  # Å
 OFFSETS = {1: (0.0,), 2: (-0.14, 0.14), 3: (-0.22, 0.0, 0.22)}  # Å, sticks of a bond of that order
 LIGHT = np.array([-0.4, 0.5, 0.77])
@@ -27,8 +28,11 @@ SPAN = 9.0  # Å across a picture: every molecule at one scale
 SMOOTH = 2  # supersampling
 
 
-def ball_and_stick(molecule: Molecule, pixels: int = 240) -> np.ndarray:
-    """RGB picture `[pixels, pixels, 3]` uint8 along the thinnest principal axis; larger molecules are shrunk to fit."""
+def ball_and_stick(molecule: Molecule, pixels: int = 240, kept: int = 0) -> np.ndarray:
+    """RGB picture `[pixels, pixels, 3]` uint8 along the thinnest principal axis; larger molecules are shrunk to fit.
+
+    Bonds among the first `kept` atoms are amber.
+    """
     size = pixels * SMOOTH
     pos = _principal_view(molecule.pos.astype(np.float64))
     half = max(SPAN / 2, float(np.abs(pos[:, :2]).max(initial=0)) + 0.6)
@@ -36,31 +40,35 @@ def ball_and_stick(molecule: Molecule, pixels: int = 240) -> np.ndarray:
     canvas = Canvas(colour, depth, half)
     for start, end, a, b in _sticks(molecule, pos):
         middle = (start + end) / 2
-        _cylinder(canvas, start, middle, STICK, _colour(molecule.z[a]))
-        _cylinder(canvas, middle, end, STICK, _colour(molecule.z[b]))
+        given = max(a, b) < kept
+        _cylinder(canvas, start, middle, STICK, KEPT if given else _colour(molecule.z[a]))
+        _cylinder(canvas, middle, end, STICK, KEPT if given else _colour(molecule.z[b]))
     for z, point in zip(molecule.z, pos, strict=True):
         _sphere(canvas, point, RADII.get(int(z), 0.42), _colour(z))
     small = colour.reshape(pixels, SMOOTH, pixels, SMOOTH, 3).mean((1, 3))
     return (small.clip(0, 1) * 255).astype(np.uint8)
 
 
-def grid_image(molecules: Sequence[Molecule], columns: int = 6, pixels: int = 240) -> np.ndarray:
+def grid_image(molecules: Sequence[Molecule], columns: int = 6, pixels: int = 240, kept: int = 0) -> np.ndarray:
     """Pictures in rows of `columns`, left to right."""
     columns = max(1, min(columns, len(molecules)))
     rows = -(-len(molecules) // columns)
     sheet = np.full((max(rows, 1) * pixels, columns * pixels, 3), 255, np.uint8)
     for k, molecule in enumerate(molecules):
         y, x = (k // columns) * pixels, (k % columns) * pixels
-        sheet[y : y + pixels, x : x + pixels] = ball_and_stick(molecule, pixels)
+        sheet[y : y + pixels, x : x + pixels] = ball_and_stick(molecule, pixels, kept)
     return sheet
 
 
-def write_grid(path: Path, molecules: Sequence[Molecule]) -> None:
-    """Write the grid of molecules as PNG; raises `ResourceError` when it cannot be written."""
+def write_grid(path: Path, molecules: Sequence[Molecule], kept: int = 0) -> None:
+    """Write the grid of molecules as PNG, bonds among their first `kept` atoms in amber.
+
+    Raises `ResourceError` when it cannot be written.
+    """
     from PIL import Image
 
     with atomic_file(path) as handle:
-        Image.fromarray(grid_image(molecules)).save(handle, "PNG", optimize=True)
+        Image.fromarray(grid_image(molecules, kept=kept)).save(handle, "PNG", optimize=True)
 
 
 def _principal_view(pos: np.ndarray) -> np.ndarray:
