@@ -15,6 +15,7 @@ from scigen.solver import ancestral, ddim, sample
 from scigen.solver.analytic import analytic, belief_error, epsilon_power, learned_variance, variance_of_power
 from scigen.solver.grids import uniform
 from scigen.state import State, center
+from tests.anchors.chain import law_of_run
 from tests.anchors.problems import (
     COVARIANCES,
     MEAN,
@@ -22,6 +23,7 @@ from tests.anchors.problems import (
     PROCESSES,
     VAR,
     WEIGHTS,
+    fitted,
     level_grid,
     marginal_moments,
     moments,
@@ -104,6 +106,20 @@ def test_without_learning_or_variance_they_are_the_chains_known(name):
     assert (run(learned_variance(0.0), affine) - run(ancestral, affine)).abs().max() < 1e-13
     assert (run(analytic(nothing, 0.3), affine) - run(ddim(0.3), affine)).abs().max() < 1e-13
     assert (run(learned_variance(0.7), affine) - run(learned_variance(0.7), PROCESSES["vp"])).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("kind", ["learned", "misjudged"])
+def test_order_in_law(kind):
+    """First order whatever the variance drawn: a learned v of one half, and half of the optimal variance."""
+    affine, steps, found = PROCESSES["cosine"], (100, 200), []
+    for n in steps:
+        grid = level_grid(affine, n)
+        first, last = marginal_moments(affine, grid[0]), marginal_moments(affine, grid[-1])
+        half = {t: var / 2 for t, var in true_variance(affine, grid).items()}
+        solver = learned_variance(0.5) if kind == "learned" else analytic(half)
+        found.append(abs(float(law_of_run(solver, affine, on_gaussian(affine), grid, *first)[1]) - last[1]))
+    print(kind, fitted(steps, found), found)
+    assert abs(fitted(steps, found) + solver.order) < 0.15
 
 
 def test_v_may_be_a_network():
