@@ -1,13 +1,13 @@
-"""A second opinion in float32: DPM-Solver++(2M) of diffusers on EDM's levels, its last step to zero included."""
+"""A second opinion in float32: DPM-Solver++(2M), UniPC and linear multistep of diffusers on the same levels."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from scigen.solver import dpmpp_2m, sample
+from scigen.solver import DATA, adams, dpmpp_2m, sample, unipc
 from scigen.solver.grids import karras
-from tests.anchors.problems import EDM, on_mixture, starts
+from tests.anchors.problems import EDM, level_grid, on_mixture, starts
 
 diffusers = pytest.importorskip("diffusers", exc_type=ImportError)
 
@@ -29,3 +29,21 @@ def test_dpmpp_2m_on_karras_levels():
         x = scheduler.step(((x0 - skip * x) / out).float(), t, x).prev_sample
     mine, _ = sample(EDM, on_mixture(EDM), start, karras(EDM, steps), torch.Generator(), dpmpp_2m)
     assert (mine - x).abs().max() < 1e-3  # float32 inside diffusers, its sigmas included
+
+
+def test_unipc():
+    """From the start of their run on, whose shortcut a = 1/2 in its first two moves we replace by the exact weights."""
+    grid = level_grid(EDM, 48)
+    sigmas = torch.tensor(grid, dtype=torch.float64) * 80
+    scheduler = diffusers.UniPCMultistepScheduler(solver_order=3, prediction_type="sample", lower_order_final=False)
+    scheduler.set_timesteps(len(grid) - 1)
+    scheduler.sigmas, scheduler.timesteps = sigmas, torch.arange(len(grid) - 1, 0, -1)
+    scheduler.set_begin_index(0)
+    start = starts(EDM, grid[0])
+    x = start / (1 + sigmas[0] ** 2).sqrt()  # they hold the variance at one
+    for k, t, sigma in zip(scheduler.timesteps, grid, sigmas):
+        x = scheduler.step(on_mixture(EDM)(x * (1 + sigma**2).sqrt(), t), k, x).prev_sample
+    theirs = x * (1 + sigmas[-1] ** 2).sqrt()
+    mine, _ = sample(EDM, on_mixture(EDM), start, grid, torch.Generator(), unipc(3, DATA))
+    other, _ = sample(EDM, on_mixture(EDM), start, grid, torch.Generator(), adams(3, DATA))
+    assert (mine - theirs).abs().max() < 0.02 * (other - theirs).abs().max()
