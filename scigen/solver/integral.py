@@ -1,7 +1,7 @@
 """One step of an exponential integrator: the probability-flow ODE with its linear part solved exactly.
 
 In the half log-SNR ell = log(alpha / sigma), or in rho = sigma / alpha, the path obeys any of
-    d(x / sigma) / d ell = (alpha / sigma) x0,  d(x / alpha) / d ell = -(sigma / alpha) eps,  d(x / alpha) / d rho = eps,
+    d(x / sigma) / d ell = (alpha / sigma) x0,  d(x / alpha) / d ell = -(sigma / alpha) eps, d(x / alpha) / d rho = eps,
 so a step needs the integral of the belief alone, known at a few nodes. A solver of this family is a choice of nodes:
 the polynomial through them is integrated exactly, whatever their spacing. arXiv:2206.00927, arXiv:2211.01095.
 """
