@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 OUT    ?= out/molecules
 EXTRAS ?= dev,metrics,energy
-# `egnn` is a network to compare with; `molecule_reference` rebuilds the reference that ships with the package.
-BENCHMARKS ?= $(filter-out __init__ egnn molecule_reference,$(basename $(notdir $(wildcard benchmarks/*.py))))
+# Not run by `bench`: what others are compared with, the rebuild of the package's reference, and a fine-tuning of minutes.
+BENCHMARKS ?= $(filter-out __init__ alignment egnn molecule_reference solver_peers,$(basename $(notdir $(wildcard benchmarks/*.py))))
 BIN     = $(VENV)/bin
 PIP     = $(BIN)/pip install --disable-pip-version-check -q -c constraints.txt
 

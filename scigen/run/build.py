@@ -34,18 +34,16 @@ def affine_process(name: str) -> affine.Affine:
 def named_solver(name: str, eta: float = 0.0, steps: int = 100) -> Solver:
     """The solver a command names; `eta` is DDIM's share of fresh noise, `steps` the run's, over which EDM churns."""
     from scigen import solver
-    from scigen.solver.discrete import tau_leap, with_tokens
-    from scigen.solver.sde import dpmpp_2m_sde
 
     makers: dict[str, Callable[[], Solver]] = {
         "ancestral": lambda: solver.ancestral,
-        "tau": lambda: with_tokens(solver.ancestral, tau_leap),
+        "tau": lambda: solver.with_tokens(solver.ancestral, solver.tau_leap),
         "ddim": lambda: solver.ddim(eta),
         "dpm2": lambda: solver.dpm_solver(2),
         "dpm3": lambda: solver.dpm_solver(3),
         "dpmpp2m": lambda: solver.dpmpp_2m,
         "dpmpp3m": lambda: solver.adams(3),
-        "dpmpp2m-sde": lambda: dpmpp_2m_sde(),
+        "dpmpp2m-sde": lambda: solver.dpmpp_2m_sde(),
         "pndm": lambda: solver.adams(4, solver.NATURAL),
         "unipc": lambda: solver.unipc(2),
         "euler": lambda: solver.euler,
