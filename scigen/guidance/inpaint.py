@@ -42,11 +42,10 @@ def inpaint(
     On tensors `where` is boolean and leads the shape of `known`, `[B, N]` for `[B, N, ...]`; on a `State` it maps field
     names to node masks `[B, N]` or symmetric pair masks `[B, N, N]`, and fields it does not name are free.
 
-    `loose` names the fields without centre of mass, each with the time from which its known part is a shape and no
-    longer a place. Above that time the place counts: `known` gives the free nodes too, at their expected centroid, and
-    they are moved there as one. Below it the known part is moved to the centroid that it has in the sample. It is
-    never turned: the fragment sets the frame. Network beliefs settle the place at high noise, before they see the
-    shape, so give it when there is any idea of it.
+    `loose` names the centred fields, each with the time from which its known part is a shape and no longer a place.
+    Above it `known` also holds the centroid of the free nodes, which move there as one; below it the known part moves
+    to the centroid it has in the sample. Nothing is turned: the fragment sets the frame. A network settles the place
+    at high noise, before it sees the shape, so give it when there is any idea of it.
 
     Returns the last state and belief, both with the known part in place. Raises ValueError for a process without a
     forward move, for fewer than two times, and for masks of fields that the process does not have.

@@ -151,7 +151,7 @@ def _until_met(
             break
         if not valid and turn == DRY_ROUNDS:
             way = (
-                "try --repeats 4 or other sizes"
+                "try more --steps or other --n-atoms"
                 if request.plan.keep is not None
                 else "train further, or draw without the filter"
             )

@@ -105,7 +105,7 @@ def test_a_network_that_cannot_grow_it(
     weights: Path, ethyl: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert sample(weights, tmp_path / "out", "--keep", ethyl) == 5
-    assert "is valid; try --repeats 4 or other sizes" in sentence(capsys)
+    assert "is valid; try more --steps or other --n-atoms" in sentence(capsys)
 
 
 @pytest.mark.parametrize(
