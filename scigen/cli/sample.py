@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["sample_molecules"]
 
 PROCESSES = ("flow", "vp", "ve", "subvp", "cosine")
-SOLVERS = ("ancestral", "ddim", "euler", "heun", "dpmpp2m", "pc", "sde")
+SOLVERS = (
+    "ancestral", "ddim", "dpm2", "dpm3", "dpmpp2m", "dpmpp3m", "dpmpp2m-sde", "pndm", "unipc", "euler", "heun",
+    "edm", "pc", "tokens-pc", "sde",
+)  # fmt: skip
+GRIDS = ("late", "uniform", "quadratic", "logsnr", "karras")
 
 
 def sample_molecules(
@@ -35,6 +39,7 @@ def sample_molecules(
     process: Annotated[str, typer.Option(help=f"{', '.join(PROCESSES)}. All from the same weights.")] = "flow",
     solver: Annotated[str, typer.Option(help=f"{', '.join(SOLVERS)}.")] = "ancestral",
     steps: Annotated[int, typer.Option(min=2, help="Solver intervals.")] = 100,
+    grid: Annotated[str, typer.Option(help=f"{', '.join(GRIDS)}: where the steps lie.")] = "late",
     eta: Annotated[float | None, typer.Option(min=0, max=1, help="Fresh noise of ddim: 0 none, 1 ancestral.")] = None,
     sharpness: Annotated[float, typer.Option(min=0.1, help="Power on token and bond probabilities.")] = 1.5,
     batch_size: Annotated[int, typer.Option(min=1, help="Molecules per batch; does not change results.")] = 32,
@@ -44,8 +49,9 @@ def sample_molecules(
 ) -> None:
     """Draw molecules from trained weights: SDF, CSV, PNG, scores with the QM9 row beside them.
 
-    On a shared noise grid `--process` changes only the ends and the solver's clock: with ancestral, ddim and dpmpp2m
-    every affine process gives nearly the same samples; euler, heun and sde do differ.
+    On a shared noise grid `--process` changes only the ends and the solver's clock: with ancestral, ddim and the
+    multistep solvers every affine process gives nearly the same samples; euler, heun and sde do differ. A step costs
+    one evaluation of the network; two with dpm2, heun, edm, pc and tokens-pc, three with dpm3.
 
     `--keep` draws molecules that contain a fragment and, unless --index asks for exact samples, keeps the valid ones.
     """
@@ -54,7 +60,7 @@ def sample_molecules(
     if index and only:
         raise UsageError("--index names exact samples and --only filters; use one of the two.")
     atoms = _atoms(n_atoms)
-    plan_of = _plan(process, solver, steps, eta, sharpness)
+    plan_of = _plan(process, solver, grid, steps, eta, sharpness)
     fragment, facts = _fragment(keep, grow_at, repeats)
 
     from scigen.cli.progress import bars
@@ -66,7 +72,7 @@ def sample_molecules(
     only = only or ("valid" if keep and not index else None)
     plan = replace(plan_of(loaded.card), keep=fragment, repeats=repeats)
     request = Request(n, seed, plan, atoms, index or None, only == "valid", batch_size, _device(device))
-    how = {"process": process, "solver": solver, "steps": steps, "eta": eta, "sharpness": sharpness}
+    how = {"process": process, "solver": solver, "grid": grid, "steps": steps, "eta": eta, "sharpness": sharpness}
     config = {**how, "n": n, "n_atoms": n_atoms, "only": only, "index": index, "keep": facts}
     # The folder is held from the start: one that is unwritable or taken must not cost a run.
     with locked_folder(out) as folder, bars(quiet or as_json) as progress:
@@ -96,24 +102,26 @@ def _fragment(keep: Path | None, grow_at: str | None, repeats: int) -> tuple[Fra
     return fragment, {**facts, "grow_at": atoms, "repeats": repeats}
 
 
-def _plan(process: str, solver: str, steps: int, eta: float | None, sharpness: float) -> Any:
+def _plan(process: str, solver: str, grid: str, steps: int, eta: float | None, sharpness: float) -> Any:
     """Check the names now, build the plan once the card is read."""
     from scigen.cli.thresholds import suggest
 
-    for option, name, known in (("--process", process, PROCESSES), ("--solver", solver, SOLVERS)):
+    choices = (("--process", process, PROCESSES), ("--solver", solver, SOLVERS), ("--grid", grid, GRIDS))
+    for option, name, known in choices:
         if name not in known:
             raise UsageError(f"`{option} {name}`: there is no such name; {suggest(name, known)}")
+    if grid != "late" and solver == "sde":
+        raise UsageError("--solver sde takes even steps of log-SNR; leave --grid out.")
     if eta is not None and solver != "ddim":
         raise UsageError(f"--eta belongs to --solver ddim; {solver} has none.")
 
     def build(card: Any) -> Plan:
         from scigen.domains.molecules.sampler import Plan
-        from scigen.run.build import affine_process, named_solver
+        from scigen.run.build import affine_process, named_grid, named_solver
 
         bounds = tuple(card.get("logsnr_range", (-10.0, 10.0)))
-        return Plan(
-            affine_process(process), named_solver(solver, eta or 0.0), steps, sharpness=sharpness, logsnr_range=bounds
-        )
+        moves, times = named_solver(solver, eta or 0.0, steps), named_grid(grid)
+        return Plan(affine_process(process), moves, steps, times, sharpness, bounds)
 
     return build
 

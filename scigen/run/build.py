@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scigen.domains.molecules.refine.task import RefineTask
     from scigen.domains.molecules.task import MoleculeTask
 
-__all__ = ["affine_process", "named_solver", "network", "training_task"]
+__all__ = ["affine_process", "named_grid", "named_solver", "network", "training_task"]
 
 
 def affine_process(name: str) -> affine.Affine:
@@ -37,7 +37,6 @@ def named_solver(name: str, eta: float = 0.0, steps: int = 100) -> Solver:
 
     makers: dict[str, Callable[[], Solver]] = {
         "ancestral": lambda: solver.ancestral,
-        "tau": lambda: solver.with_tokens(solver.ancestral, solver.tau_leap),
         "ddim": lambda: solver.ddim(eta),
         "dpm2": lambda: solver.dpm_solver(2),
         "dpm3": lambda: solver.dpm_solver(3),
@@ -50,9 +49,24 @@ def named_solver(name: str, eta: float = 0.0, steps: int = 100) -> Solver:
         "heun": lambda: solver.heun,
         "edm": lambda: solver.churn(steps),
         "pc": lambda: solver.predictor_corrector(),
+        "tokens-pc": lambda: solver.token_corrector(),
         "sde": lambda: solver.euler_maruyama,
     }
     return makers[name]()
+
+
+def named_grid(name: str) -> Callable[[int], list[float]]:
+    """The time grid a command names, as times of rectified flow for a number of intervals."""
+    from scigen.solver import grids
+
+    makers: dict[str, Callable[[int], list[float]]] = {
+        "late": grids.late,
+        "uniform": grids.uniform,
+        "quadratic": grids.quadratic,
+        "logsnr": lambda steps: grids.logsnr_uniform(affine.rectified(), steps),
+        "karras": lambda steps: grids.karras(affine.rectified(), steps),
+    }
+    return makers[name]
 
 
 def network(config: NetworkConfig) -> nn.Module:

@@ -1,4 +1,4 @@
-"""The exact law of a whole run that is affine in its start and in every draw: memory, stages and all, no Monte Carlo."""
+"""The exact law of a whole run affine in its start and in every draw: memory, stages and all, no Monte Carlo."""
 
 from __future__ import annotations
 

@@ -14,12 +14,12 @@ import torch
 from PIL import Image
 
 from scigen.cli.app import run
-from scigen.cli.sample import PROCESSES, SOLVERS
+from scigen.cli.sample import GRIDS, PROCESSES, SOLVERS
 from scigen.domains.molecules.data import Molecule, load_fixture
 from scigen.domains.molecules.sampler import Drawn, Plan, draw_molecules
 from scigen.io.sdf import read_sdf
 from scigen.run import weights as store
-from scigen.run.build import affine_process, named_solver, network
+from scigen.run.build import affine_process, named_grid, named_solver, network
 from scigen.run.report import held_folder
 from scigen.run.schema import NetworkConfig
 from tests.run.tiny import SHAPE
@@ -125,6 +125,15 @@ def test_every_process_runs_under_every_solver(weights: Path, process: str, solv
     molecules = drawn(weights, [0, 1], 2, **how)
     assert sorted(molecules) == [0, 1]
     assert all(np.isfinite(m.pos).all() and len(m.z) in (9, 12, 15) for m in molecules.values())
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("process", ["flow", "ve"])
+def test_every_grid_runs(weights: Path, process: str, grid: str) -> None:
+    times = named_grid(grid)(7)
+    assert times[0] == 1 and times[-1] == 0 and len(times) == 8
+    how = {"affine": affine_process(process), "grid": named_grid(grid), "steps": 7}
+    assert sorted(drawn(weights, [0, 1], 2, **how)) == [0, 1]
 
 
 class Fake:

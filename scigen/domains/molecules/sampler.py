@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -34,14 +34,14 @@ NARROWEST, FEWEST = 12, 8  # below these shapes matrix products take other paths
 class Plan:
     """How to sample: the process, the solver, the number of intervals, and how sharply tokens and bonds are drawn.
 
-    `floor` is the last noise share before zero of the rectified-flow grid, carried to any process by its log-SNR.
+    `grid` gives the times of rectified flow for a number of intervals; any process takes their log-SNR.
     With `keep` every molecule holds that fragment, and each interval but the last is walked `repeats` times.
     """
 
     affine: Affine
     solver: Solver
     steps: int = 100
-    floor: float = 0.01
+    grid: Callable[[int], list[float]] = late
     sharpness: float = 1.5
     logsnr_range: tuple[float, float] = (-10.0, 10.0)
     keep: Fragment | None = None
@@ -137,7 +137,7 @@ def _padded(size: int) -> int:
 
 def _grid(plan: Plan) -> list[float]:
     if plan.solver is not euler_maruyama:
-        return shared(plan.affine, late(plan.steps, plan.floor))
+        return shared(plan.affine, plan.grid(plan.steps))
     # Euler-Maruyama wants small even steps of log-SNR, and its drift is infinite at alpha = 0: it starts short of that.
     endless = float(plan.affine.alpha(1.0)) == 0
     return logsnr_uniform(plan.affine, plan.steps + endless, *plan.logsnr_range)[endless:]
