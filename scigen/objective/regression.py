@@ -23,7 +23,7 @@ def denoising_loss(
 ) -> Tensor:
     """weight(logsnr) |x0 - x0hat|^2 per independent number of the affine fields, `[B]`; `weights.snr` gives L_simple.
 
-    Its minimiser is E[x0 | x_t] whatever the weight. Tokens have losses of their own, `likelihood.categorical`.
+    Its minimiser is E[x0 | x_t] whatever the weight. Tokens have losses of their own, `objective.discrete`.
     Ho et al. 2020, arXiv:2006.11239.
     """
     x_t = process.noise(x0, unit_noise(process, x0, rng), t, rng)

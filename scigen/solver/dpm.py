@@ -45,9 +45,10 @@ def ddim(eta: float = 0.0) -> Solver:
 def ddim_step(affine: Affine, x_t: Tensor, x0: Tensor, t: float, s: float, eta: float, rng: Rng) -> Tensor:
     """The rule of `ddim` on tensors `[B, ...]`; draws from `rng` only when eta > 0."""
     alpha, sigma = affine.alpha(s), affine.sigma(s)
-    lost = -torch.expm1(affine.logsnr(t) - affine.logsnr(s))  # in [0, 1], exact where the two levels are close
-    x_s = expand(alpha, x_t) * x0 + expand(sigma * (1 - eta**2 * lost).sqrt(), x_t) * epsilon(affine, x_t, x0, t)
-    return x_s if eta == 0 else x_s + expand(eta * sigma * lost.sqrt(), x_t) * normal(x_t, rng)
+    gap = affine.logsnr(t) - affine.logsnr(s)  # <= 0; both shares below are exact for short steps and for long ones
+    kept = (1 - eta**2 + eta**2 * gap.exp()).sqrt()
+    x_s = expand(alpha, x_t) * x0 + expand(sigma * kept, x_t) * epsilon(affine, x_t, x0, t)
+    return x_s if eta == 0 else x_s + expand(eta * sigma * (-torch.expm1(gap)).sqrt(), x_t) * normal(x_t, rng)
 
 
 @declare(order=2)

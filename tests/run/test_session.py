@@ -72,7 +72,7 @@ def test_a_held_folder_is_refused(tmp_path: Path) -> None:
 def test_another_recipe_is_refused_by_the_keys_that_changed(run: Path) -> None:
     with pytest.raises(InputError, match="started with network.width=16, not 32; resume with the same"):
         trained(run, "train.steps=3", "network.width=32", resume=True)
-    with pytest.raises(InputError, match=r"and 1 more: train.lr\); resume .* --from .*weights.safetensors"):
+    with pytest.raises(InputError, match=r"and 1 more: loss.bond\); resume .* --from .*weights.safetensors"):
         trained(run, "train.steps=3", "loss.bond=2", "train.lr=1", resume=True)
 
 
