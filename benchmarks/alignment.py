@@ -1,7 +1,7 @@
 """Fine-tune the shipped molecule network towards a reward; reward, validity and uniqueness before and after.
 
     python -m benchmarks.alignment --reward qed --rounds 80 --batch 64 --seed 0                   DDPO
-    python -m benchmarks.alignment --reward qed --rounds 80 --batch 64 --seed 0 --method dpo
+    python -m benchmarks.alignment --reward qed --rounds 80 --batch 64 --seed 0 --method dpo        or weighted
 
 A molecule that is not whole (RDKit accepts it, one fragment, no radical) has reward 0, so validity is part of what is
 asked for. Each round draws molecules of a few sizes, 16 of each, and compares a molecule with its own size only. One
@@ -28,6 +28,7 @@ from scigen.adapt.lora import attach
 from scigen.align.ddpo import Rollout, advantages, ddpo_loss, replay, rollout
 from scigen.align.dpo import diffusion_dpo_loss
 from scigen.align.policy import kl
+from scigen.align.value import tilt_weights, weighted_loss
 from scigen.deadline import Deadline
 from scigen.denoiser import Denoiser, from_network, sharpen
 from scigen.domains.molecules.codec import decode, to_rdkit
@@ -51,7 +52,7 @@ REWARDS: dict[str, Callable[[dict[str, Any]], float]] = {
     "qed": lambda row: row["qed"],
     "sa": lambda row: (10 - row["sa"]) / 9,  # 1 is easy to make
 }
-BETAS = {"ddpo": 0.01, "dpo": 50.0}
+BETAS = {"ddpo": 0.01, "dpo": 50.0, "weighted": 0.5}
 AFFINE = rectified()
 PROCESS = molecule_process(AFFINE)
 
@@ -143,6 +144,22 @@ def dpo_losses(
         yield [partial(loss, ends(c), r, s) for c, r, s in zip(chains, score, seeds)]
 
 
+def weighted_losses(
+    now: Denoiser, before: Denoiser, chains: Sequence[Rollout], score: Tensor, args: Any, rng: torch.Generator
+) -> Losses:
+    """Imitate the better of each group more, weight exp(advantage / beta), and what is not whole not at all."""
+
+    def loss(x0: State, reward: Tensor, seed: int) -> Tensor:
+        rng = torch.Generator().manual_seed(seed)
+        weight = tilt_weights(advantages(reward), args.beta) * (reward > 0)
+        t = late_times(len(reward), rng)
+        return weighted_loss(PROCESS, now, x0, weight / weight.mean().clamp(min=1e-6), t, rng)
+
+    for _ in range(max(args.moves // 2, 1)):
+        seeds = torch.randint(2**31, (len(chains),), generator=rng).tolist()
+        yield [partial(loss, ends(c), r, s) for c, r, s in zip(chains, score, seeds)]
+
+
 def gradients(loss: Callable[[], Tensor], trained: Sequence[Tensor]) -> list[Tensor]:
     """Gradients of one group's loss; workers share the parameters, so nothing is accumulated in place."""
     with torch.autocast("cpu", torch.bfloat16):
@@ -159,7 +176,8 @@ def train(args: argparse.Namespace, weights: store.Weights, judge: Judge) -> Non
     optimiser = torch.optim.AdamW(trained, lr=args.lr, weight_decay=0.0)
     sharpness = SHARPNESS if args.method == "ddpo" else 1.0  # the policy draws sharply; DPO compares plain likelihoods
     now, before = (denoiser(n, card, sharpness) for n in (network, reference))
-    learn, sampler = {"ddpo": ddpo_losses, "dpo": dpo_losses}[args.method], denoiser(network, card, SHARPNESS)
+    methods = {"ddpo": ddpo_losses, "dpo": dpo_losses, "weighted": weighted_losses}
+    learn, sampler = methods[args.method], denoiser(network, card, SHARPNESS)
     count, began = max(args.batch // GROUP, 1), time.perf_counter()
     with ThreadPoolExecutor(torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
         for turn in range(args.rounds):

@@ -57,7 +57,7 @@ def test_the_benchmark_rewards_whole_molecules_only():
     assert judge.rewards(rows).tolist() == [0.5, 0.0, 0.0, 0.0]
 
 
-@pytest.mark.parametrize("learn", [alignment.ddpo_losses, alignment.dpo_losses], ids=["ddpo", "dpo"])
+@pytest.mark.parametrize("learn", [alignment.ddpo_losses, alignment.dpo_losses, alignment.weighted_losses])
 def test_the_benchmarks_losses_pass_gradients_of_finite_size(learn):
     process, weight = alignment.PROCESS, torch.zeros(9, requires_grad=True)
 
