@@ -18,9 +18,9 @@ from scigen.errors import NumericError
 from scigen.process.affine import Affine
 from scigen.process.product import Product
 from scigen.solver.adaptive import Run
-from scigen.solver.dpm import ddim_step
-from scigen.solver.lift import adjust, at_data, move
+from scigen.solver.lift import adjust, at_data
 from scigen.solver.loop import Memory, declare
+from scigen.solver.ode import two_stages
 from scigen.solver.sde import reverse_drift
 from scigen.state import Rng, State, Time, expand, normal
 
@@ -48,15 +48,7 @@ def improved_euler(
     def correct(affine: Affine, x_s: Tensor, x0_s: Tensor, x: Tensor, x0: Tensor) -> Tensor:
         return _correct(affine, x_s, x0_s, x, x0, t, s)
 
-    def finish(affine: Affine, x: Tensor, x0: Tensor) -> Tensor:
-        return ddim_step(affine, x, x0, t, s, 0.0, rng)
-
-    belief = denoise(x_t, t, memory and memory.belief)
-    if at_data(process, s):
-        return move(process, finish, t, s, rng, x_t, belief), Memory(belief, t)
-    x_s = move(process, predict, t, s, rng, x_t, belief)
-    second = denoise(x_s, s, belief)
-    return adjust(process, correct, x_s, second, x_t, belief), Memory(second, s)
+    return two_stages(process, denoise, x_t, t, s, rng, memory, predict, correct)
 
 
 def adaptive_sde(

@@ -6,6 +6,7 @@ linear in the half log-SNR ell = log(alpha / sigma). On shared levels every affi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from scigen.solver.lift import move
 from scigen.solver.loop import Memory, Solver, declare
 from scigen.state import Rng, expand, normal
 
-__all__ = ["ddim", "ddim_step", "dpmpp_2m"]
+__all__ = ["ahead", "ddim", "ddim_step", "dpmpp_2m"]
 
 
 def ddim(eta: float = 0.0) -> Solver:
@@ -65,13 +66,22 @@ def dpmpp_2m(
 
     def rule(affine: Affine, x: Tensor, x0: Tensor, *previous: Tensor) -> Tensor:
         ell_t, ell_s = affine.half_logsnr(t), affine.half_logsnr(s)
-        guess = x0
-        if memory is not None and previous and torch.isfinite(ell_s):
-            weight = (ell_s - ell_t) / (2 * (ell_t - affine.half_logsnr(memory.t)))
-            guess = x0 + expand(weight, x) * (x0 - previous[0])
+        guess = ahead(affine, x0, previous, memory, t, s)
         decay = affine.sigma(s) / affine.sigma(t)
         return expand(decay, x) * x - expand(affine.alpha(s) * torch.expm1(ell_t - ell_s), x) * guess
 
     belief = denoise(x_t, t, memory and memory.belief)
     history = [m.belief for m in memory.history(t, 1)] if memory else []
     return move(process, rule, t, s, rng, x_t, belief, *history), Memory(belief, t)
+
+
+def ahead(affine: Affine, x0: Tensor, previous: Sequence[Tensor], memory: Memory | None, t: float, s: float) -> Tensor:
+    """D = x0 + (x0 - previous) h / (2 h_prev): the belief at the middle of the step, on the line through the last two.
+
+    `previous` holds the belief of `memory`, or nothing; without one, and where h is infinite, the belief stays x0.
+    """
+    ell_t, ell_s = affine.half_logsnr(t), affine.half_logsnr(s)
+    if memory is None or not previous or not torch.isfinite(ell_s):
+        return x0
+    weight = (ell_s - ell_t) / (2 * (ell_t - affine.half_logsnr(memory.t)))
+    return x0 + expand(weight, x0) * (x0 - previous[0])

@@ -13,11 +13,11 @@ from torch import Tensor
 from scigen.denoiser import Denoiser, velocity
 from scigen.process.affine import Affine
 from scigen.solver.dpm import ddim_step
-from scigen.solver.lift import adjust, at_data, move
+from scigen.solver.lift import Rule, adjust, at_data, move
 from scigen.solver.loop import Memory, declare
 from scigen.state import Rng
 
-__all__ = ["euler", "heun"]
+__all__ = ["euler", "heun", "two_stages"]
 
 
 @declare(order=1)
@@ -49,8 +49,27 @@ def heun(
     def predict(affine: Affine, x: Tensor, x0: Tensor) -> Tensor:
         return x + (s - t) * velocity(affine, x, x0, t)
 
-    def correct(affine: Affine, x_s: Tensor, x0_s: Tensor, x: Tensor) -> Tensor:
+    def correct(affine: Affine, x_s: Tensor, x0_s: Tensor, x: Tensor, x0: Tensor) -> Tensor:
         return (x + x_s + (s - t) * velocity(affine, x_s, x0_s, s)) / 2  # x_s - x holds the first slope
+
+    return two_stages(process, denoise, x_t, t, s, rng, memory, predict, correct)
+
+
+def two_stages(
+    process: Any,
+    denoise: Denoiser,
+    x_t: Any,
+    t: float,
+    s: float,
+    rng: Rng,
+    memory: Memory | None,
+    predict: Rule,
+    correct: Rule,
+) -> tuple[Any, Memory]:
+    """`predict(affine, x, x0)` to x_s, then `correct(affine, x_s, x0_s, x, x0)` with the belief at the point reached.
+
+    Where sigma_s = 0 there is no second slope: the move is the belief.
+    """
 
     def finish(affine: Affine, x: Tensor, x0: Tensor) -> Tensor:
         return ddim_step(affine, x, x0, t, s, 0.0, rng)
@@ -60,4 +79,4 @@ def heun(
         return move(process, finish, t, s, rng, x_t, belief), Memory(belief, t)
     x_s = move(process, predict, t, s, rng, x_t, belief)
     second = denoise(x_s, s, belief)
-    return adjust(process, correct, x_s, second, x_t), Memory(second, s)
+    return adjust(process, correct, x_s, second, x_t, belief), Memory(second, s)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from scigen.denoiser import Denoiser, epsilon, velocity
 from scigen.process.affine import Affine
+from scigen.solver.dpm import ahead
 from scigen.solver.lift import adjust, at_data, move
 from scigen.solver.loop import Memory, Solver, ancestral, declare
 from scigen.state import Rng, Time, expand, normal
@@ -52,10 +53,7 @@ def dpmpp_2m_sde(eta: float = 1.0) -> Solver:
     ) -> tuple[Any, Memory]:
         def rule(affine: Affine, x: Tensor, x0: Tensor, *previous: Tensor) -> Tensor:
             ell_t, ell_s = affine.half_logsnr(t), affine.half_logsnr(s)
-            guess = x0
-            if memory is not None and previous and torch.isfinite(ell_s):
-                weight = (ell_s - ell_t) / (2 * (ell_t - affine.half_logsnr(memory.t)))
-                guess = x0 + expand(weight, x) * (x0 - previous[0])
+            guess = ahead(affine, x0, previous, memory, t, s)
             decay = affine.sigma(s) / affine.sigma(t)
             keep, pull, fresh = exponential(affine.alpha(s), affine.sigma(s), decay, ell_t - ell_s, eta)
             x_s = expand(keep, x) * x + expand(pull, x) * guess

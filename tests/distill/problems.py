@@ -8,6 +8,7 @@ from scigen.process.affine import Affine
 from scigen.process.categorical import absorbing, keep_of, uniform_tokens
 from scigen.process.product import Product
 from scigen.state import State, center, mirror, pair_mask
+from tests.anchors.test_product import empty
 
 ATOMS, BONDS = 3, 2
 
@@ -21,23 +22,13 @@ def molecules(affine: Affine) -> Product:
     return Product({"pos": affine, "atom": uniform_tokens(ATOMS, keep), "bond": absorbing(BONDS, keep)}, project)
 
 
-def blank(sizes) -> State:
-    b, n = len(sizes), max(sizes)
-    fields = {
-        "pos": torch.zeros(b, n, 3, dtype=torch.float64),
-        "atom": torch.zeros(b, n, dtype=torch.long),
-        "bond": torch.zeros(b, n, n, dtype=torch.long),
-    }
-    return State(fields, torch.arange(n)[None] < torch.tensor(sizes)[:, None])
-
-
 def sources(process, sizes, seed=0) -> State:
-    return process.source(blank(sizes), torch.Generator().manual_seed(seed))
+    return process.source(empty(sizes), torch.Generator().manual_seed(seed))
 
 
 def padded(x: State, n: int) -> State:
     """The same molecules in wider arrays."""
-    wide = blank([n] * len(x.mask))
+    wide = empty([n] * len(x.mask))
     k = x.mask.shape[1]
     wide["pos"][:, :k], wide["atom"][:, :k], wide["bond"][:, :k, :k] = x["pos"], x["atom"], x["bond"]
     mask = torch.zeros(len(x.mask), n, dtype=torch.bool)

@@ -20,7 +20,8 @@ from scigen.solver import ddim, sample
 from scigen.solver.fewstep import renoise
 from scigen.solver.grids import uniform
 from scigen.state import State, Streams
-from tests.distill.problems import blank, guess, molecules, project, sources
+from tests.anchors.test_product import empty
+from tests.distill.problems import guess, molecules, project, sources
 
 
 def seeded(seed=0):
@@ -82,10 +83,10 @@ def test_losses_on_molecules_are_finite_and_pass_gradients():
 
 def test_renoised_molecules_are_lawful_and_independent_of_their_batch():
     process, sizes = molecules(rectified()), (4, 2)
-    start = process.source(blank(sizes), Streams([seeded(0), seeded(1)], sizes))
+    start = process.source(empty(sizes), Streams([seeded(0), seeded(1)], sizes))
     x, _ = sample(process, guess, start, uniform(3), Streams([seeded(2), seeded(3)], sizes), renoise())
     assert x["pos"].sum(1).abs().max() < 1e-14 and torch.equal(x["bond"], x["bond"].mT)
-    alone = process.source(blank((2,)), Streams([seeded(1)], [2]))
+    alone = process.source(empty((2,)), Streams([seeded(1)], [2]))
     y, _ = sample(process, guess, alone, uniform(3), Streams([seeded(3)], [2]), renoise())
     assert (x["pos"][1, :2] - y["pos"][0]).abs().max() < 1e-15 and torch.equal(x["atom"][1, :2], y["atom"][0])
     assert torch.equal(project(x)["bond"], x["bond"])
@@ -110,7 +111,7 @@ def test_adversarial_steps_of_a_cloud():
     """Coordinates alone in a padded state: the penalty is the gradient's square over real points."""
     affine, weight = rectified(), torch.ones((), dtype=torch.float64, requires_grad=True)
     process = Product({"pos": affine}, lambda x: x.replace(pos=x["pos"] * x.mask[..., None]))
-    x0 = process.source(State({"pos": blank((4, 2))["pos"]}, blank((4, 2)).mask), seeded())
+    x0 = process.source(State({"pos": empty((4, 2))["pos"]}, empty((4, 2)).mask), seeded())
     steps = steps_of(process, lambda x, t, rng: {"pos": x["pos"] * weight}, x0, [1.0, 0.5], seeded())
     judge = lambda x_s, x_t, t: 2 * (x_s["pos"] * x_s.mask[..., None]).sum((1, 2))  # noqa: E731
     with_penalty, without = (discriminator_loss(judge, steps, r1) for r1 in (0.5, 0.0))

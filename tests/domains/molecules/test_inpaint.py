@@ -19,10 +19,10 @@ from scigen.domains.molecules.process import blank
 from scigen.domains.molecules.sampler import Plan, draw_molecules, generator
 from scigen.errors import InputError, UsageError
 from scigen.metrics.strict import VALENCES
-from scigen.nn.transformer import GraphTransformer, TransformerConfig
 from scigen.process.affine import rectified, vp
 from scigen.solver import ancestral, ddim
 from scigen.state import Streams
+from tests.domains.molecules.small import untrained
 
 
 def written(path: Path, smiles: str, lose: tuple[int, ...] = (), far: float = 0.0, v3000: bool = False) -> Path:
@@ -232,11 +232,7 @@ FLOW = rectified()
 
 @pytest.fixture(scope="module")
 def network():
-    with torch.random.fork_rng():
-        torch.manual_seed(5)
-        net = GraphTransformer(TransformerConfig(width=32, pair=8, message=16, vectors=4, heads=4, layers=2))
-        torch.nn.init.normal_(net.vector_out.weight, std=0.3)
-    return net.eval()
+    return untrained()
 
 
 def draw(network, fragment, indices, affine=FLOW, solver=ancestral, repeats=2, sizes=(12, 15, 15, 18)):

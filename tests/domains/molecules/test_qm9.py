@@ -11,6 +11,7 @@ from scigen.domains.molecules import qm9
 from scigen.domains.molecules.data import PROPERTIES, cache_dir, load_fixture, load_qm9
 from scigen.domains.molecules.qm9 import COLUMNS, build_qm9, edm_split, source_files
 from scigen.errors import InputError
+from tests.domains.molecules.small import Here
 
 COUNT = 130_831
 FIRST = [0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 2, 0, 0, 0, 0, 0, 0]
@@ -44,22 +45,6 @@ def test_the_fixture_has_every_split():
     data = load_fixture()
     assert set(np.unique(data.split)) == {0, 1, 2}
     assert (np.diff(data.index) > 0).all() and data.index.max() <= 133_885
-
-
-class Here:
-    """A process pool that stays in this process."""
-
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return None
-
-    def map(self, f, rows, chunksize):
-        return map(f, rows)
 
 
 def source(path, rows) -> None:

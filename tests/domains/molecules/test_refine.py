@@ -21,24 +21,9 @@ from scigen.metrics.superpose import rmsd, superpose
 from scigen.nn.transformer import GraphTransformer, TransformerConfig
 from scigen.solver.loop import ancestral, sample
 from scigen.state import State
+from tests.domains.molecules.small import Here
 
 TINY = TransformerConfig(width=16, pair=8, message=8, vectors=4, heads=2, layers=2)
-
-
-class Here:
-    """A process pool that stays in this process."""
-
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return None
-
-    def map(self, f, items, chunksize=1):
-        return map(f, items)
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ from scigen.domains.molecules.codec import TOKENS, encode
 from scigen.domains.molecules.data import load_fixture
 from scigen.domains.molecules.process import blank, molecule_process
 from scigen.domains.molecules.sampler import Drawn, Plan, draw_molecules, generator, sizes_for
-from scigen.nn.transformer import GraphTransformer, TransformerConfig
 from scigen.process.affine import rectified, subvp, ve, vp
 from scigen.solver import ancestral, ddim, dpmpp_2m
 from scigen.state import Streams
+from tests.domains.molecules.small import untrained
 
 SIZES = {5: 1, 9: 2, 12: 1, 17: 1}
 PLAN = Plan(rectified(), ancestral, steps=8)
@@ -23,11 +23,7 @@ PLAN = Plan(rectified(), ancestral, steps=8)
 
 @pytest.fixture(scope="module")
 def network():
-    with torch.random.fork_rng():
-        torch.manual_seed(5)
-        net = GraphTransformer(TransformerConfig(width=32, pair=8, message=16, vectors=4, heads=4, layers=2))
-        torch.nn.init.normal_(net.vector_out.weight, std=0.3)
-    return net.eval()
+    return untrained()
 
 
 @pytest.fixture
