@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 OUT    ?= out/molecules
-EXTRAS ?= dev,metrics,energy
+EXTRAS ?= dev,metrics,energy,shapes
 # Not run by `bench`: what others are compared with, the rebuild of the package's reference, and a fine-tuning of minutes.
 BENCHMARKS ?= $(filter-out __init__ alignment egnn molecule_reference solver_peers,$(basename $(notdir $(wildcard benchmarks/*.py))))
 BIN     = $(VENV)/bin
