@@ -17,7 +17,10 @@ from scigen.metrics.chem import sanitized, unpack
 if TYPE_CHECKING:
     from rdkit.Chem import Mol
 
-__all__ = ["gfn2_available", "gfn2_packed", "gfn2_relaxation", "mmff_packed", "mmff_strain", "warm_gfn2", "warm_mmff"]
+__all__ = [
+    "gfn2_available", "gfn2_minimum", "gfn2_packed", "gfn2_relaxation", "mmff_packed", "mmff_strain", "warm_gfn2",
+    "warm_mmff",
+]  # fmt: skip
 
 _BOHR = 0.529177210903  # Å
 _HARTREE = 627.5094740631  # kcal/mol
@@ -45,7 +48,12 @@ def mmff_strain(mol: Mol) -> float:
 
 
 def gfn2_relaxation(mol: Mol) -> float:
-    """GFN2-xTB energy above the minimum reached from the given geometry by L-BFGS, kcal/mol.
+    """GFN2-xTB energy above the minimum reached from the given geometry, kcal/mol. Raises as `gfn2_minimum` does."""
+    return gfn2_minimum(mol)[1]
+
+
+def gfn2_minimum(mol: Mol) -> tuple[np.ndarray, float]:
+    """The GFN2-xTB minimum reached by L-BFGS, `[N, 3]` Å, and how far the given geometry lies above it, kcal/mol.
 
     Bannwarth et al. 2019, doi:10.1021/acs.jctc.8b01176, by tblite. Closed shell, total charge from the formal charges.
     Raises `ValueError` as `mmff_strain` does, and when the electronic structure does not converge.
@@ -74,7 +82,7 @@ def gfn2_relaxation(mol: Mol) -> float:
     end = minimize(energy_and_gradient, start, jac=True, method="L-BFGS-B", options=options)
     if np.abs(end.jac).max() > 10 * _GRADIENT:
         raise ValueError(f"GFN2-xTB relaxation did not converge in {_STEPS} steps.")
-    return float(first - end.fun) * _HARTREE
+    return end.x.reshape(-1, 3) * _BOHR, float(first - end.fun) * _HARTREE
 
 
 def gfn2_available() -> bool:

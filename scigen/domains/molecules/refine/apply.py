@@ -1,0 +1,107 @@
+"""Walking the bridge: from start geometries to refined ones, in batches of like size, one generator per draw.
+
+With the bridge's noise a walk is a draw of the reference geometry given the start (SDE); without it, the posterior mean
+at every step, a deterministic path (ODE). One step is the same in both: the regression E[x0 | x1].
+Liu et al. 2023 (I2SB), arXiv:2302.05872.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from scigen.domains.molecules.codec import SCALE, encode
+from scigen.domains.molecules.data import Molecule
+from scigen.domains.molecules.refine.bridge import SPREAD, refine_denoiser, refine_process
+from scigen.metrics.superpose import superpose
+from scigen.process.brownian import Brownian
+from scigen.process.product import Product
+from scigen.solver.grids import uniform
+from scigen.solver.loop import sample
+from scigen.state import Streams
+
+__all__ = ["Walk", "refine", "spread"]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """`draws` walks of `steps` intervals for every molecule, with the bridge's noise (SDE) or without it (ODE)."""
+
+    steps: int = 5
+    noise: bool = False
+    draws: int = 1
+
+    def process(self) -> Product:
+        """The bridge that is walked: without noise its posterior draw is its posterior mean."""
+        return Product({"pos": Brownian(SPREAD if self.noise else 0.0)}, refine_process().project)
+
+
+def refine(
+    network: nn.Module,
+    starts: Sequence[Molecule],
+    keys: Sequence[int],
+    walk: Walk,
+    seed: int = 0,
+    batch: int = 64,
+    device: torch.device | str = "cpu",
+) -> list[np.ndarray]:
+    """Refined geometries of every molecule, `[draws, N, 3]` float64 Å in the frame of its start; atoms keep their order.
+
+    Draw d of the molecule with key k depends on (seed, k, d) alone: batches are run in single precision, whose rounding
+    moves an atom by less than 1e-4 Å. On CPU batches run side by side, one thread each.
+    Raises `InputError` for an element or a charge that is not in `codec.TOKENS`.
+    """
+    network = network.to(device)
+    order = sorted(range(len(starts)), key=lambda k: -len(starts[k].z))
+    jobs = [(k, d) for k in order for d in range(walk.draws)]
+    groups = [jobs[i : i + batch] for i in range(0, len(jobs), batch)]
+    out = [np.zeros((walk.draws, len(m.z), 3)) for m in starts]
+
+    def run(group: list[tuple[int, int]]) -> np.ndarray:
+        rngs = [_generator(seed, keys[k], d) for k, d in group]
+        return _walk(network, [starts[k] for k, _ in group], walk, rngs, device)
+
+    with ThreadPoolExecutor(_workers(device), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for group, moved in zip(groups, pool.map(run, groups), strict=True):
+            for (k, d), pos in zip(group, moved, strict=True):
+                out[k][d] = pos[: len(starts[k].z)] + starts[k].pos.mean(0, dtype=np.float64)
+    return out
+
+
+def spread(draws: np.ndarray) -> np.ndarray:
+    """Per atom, the standard deviation (Å) of `draws [D, N, 3]` around their mean, over all three axes: `[N]`.
+
+    sqrt(sum_d |x_d - mean|^2 / (D - 1)), the draws laid onto their mean first. Raises ValueError for fewer than two.
+    """
+    if len(draws) < 2:
+        raise ValueError(f"`draws` holds {len(draws)} geometries; a spread needs at least 2.")
+    laid = np.stack([superpose(x, draws.mean(0)) for x in draws])
+    deviation: np.ndarray = np.sqrt(laid.var(0, ddof=1).sum(-1))
+    return deviation
+
+
+@torch.inference_mode()
+def _walk(
+    network: nn.Module, starts: Sequence[Molecule], walk: Walk, rngs: list[torch.Generator], device: torch.device | str
+) -> np.ndarray:
+    x = encode(starts).map(lambda part: part.to(device))
+    x = x.replace(start=x["pos"])
+    streams = Streams(rngs, x.sizes.tolist())
+    _, belief = sample(walk.process(), refine_denoiser(network), x, uniform(walk.steps), streams)
+    moved: np.ndarray = belief["pos"].double().cpu().numpy() * SCALE
+    return moved
+
+
+def _workers(device: torch.device | str) -> int:
+    return torch.get_num_threads() if torch.device(device).type == "cpu" else 1
+
+
+def _generator(seed: int, key: int, draw: int) -> torch.Generator:
+    digest = hashlib.sha256(f"scigen refine {seed} {key} {draw}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
