@@ -24,7 +24,7 @@ MAX_FILE, MAX_FUNCTION = 300, 40
 # A module may import from its own layer and those below.
 LAYERS = (
     ("errors", "worker"),
-    ("deadline",),
+    ("deadline", "parallel"),
     ("state",),
     ("process",),
     ("coupling", "denoiser", "oracle", "precondition"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +17,7 @@ from scigen.domains.molecules.data import Molecule
 from scigen.domains.molecules.fragment import Fragment
 from scigen.domains.molecules.inpaint import grow, put_back
 from scigen.domains.molecules.process import blank, molecule_process
+from scigen.parallel import one_each_core
 from scigen.process.affine import Affine
 from scigen.solver.grids import late, logsnr_uniform, shared
 from scigen.solver.loop import Solver, sample
@@ -84,7 +84,7 @@ def draw_molecules(
 
     Half precision rounds by the shape of its arrays, and a rounding that differs grows into another molecule. So a
     sample is padded by its own size, never by its neighbours', and small batches are filled up: alone it is the same.
-    On CPU batches run side by side, one thread each: operations this small lose more to a thread team than they gain.
+    On CPU batches run side by side, a core each: operations this small lose more to a thread team than they gain.
     """  # fmt: skip
     network = network.to(device)
     rngs = {i: generator(seed, i) for i in indices}
@@ -101,11 +101,7 @@ def draw_molecules(
         molecules, reasons = _draw(network, plan, [counts[k] for k in rows], [rngs[i] for i in chosen], device)
         return [Drawn(i, None if r else m, r) for i, m, r in zip(chosen, molecules, reasons, strict=True)]
 
-    if torch.device(device).type != "cpu":
-        yield from map(run, groups)
-        return
-    with ThreadPoolExecutor(torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        yield from pool.map(run, groups)
+    yield from one_each_core(run, groups) if torch.device(device).type == "cpu" else map(run, groups)
 
 
 @torch.inference_mode()
