@@ -17,8 +17,8 @@ from scigen.metrics.stats import bootstrap
 from scigen.metrics.superpose import rmsd, superpose
 
 __all__ = [
-    "NAMES", "Errors", "Internals", "Summary", "angles", "geometry_errors", "internals", "lengths", "summary",
-    "torsions",
+    "NAMES", "Errors", "Internals", "Summary", "angles", "average", "best", "geometry_errors", "internals", "lengths",
+    "summary", "torsions", "turns",
 ]  # fmt: skip
 
 _STRAIGHT = 5.0  # degrees from 0 or 180 within which a torsion across an angle means nothing
@@ -96,6 +96,17 @@ def torsions(pos: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.degrees(np.arctan2((np.linalg.norm(axis, axis=-1)[:, None] * first * b).sum(-1), (a * b).sum(-1)))
 
 
+def turns(x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """|difference| on the circle, 0 to 180 degrees, of the torsions `rows [T, 4]` that are defined in both geometries."""
+    defined = np.ones(len(rows), bool)
+    for pos in (x, y):
+        for part in (rows[:, :3], rows[:, 1:]):
+            bend = angles(pos, part)
+            defined &= (bend > _STRAIGHT) & (bend < 180 - _STRAIGHT)
+    turn = torsions(x, rows[defined]) - torsions(y, rows[defined])
+    return np.abs((turn + 180) % 360 - 180)
+
+
 def geometry_errors(pos: np.ndarray, reference: np.ndarray, z: np.ndarray, graph: Internals) -> Errors:
     """Errors of `pos [N, 3]` against `reference [N, 3]` (Å) of atomic numbers `z [N]`, in one order of atoms.
 
@@ -107,8 +118,18 @@ def geometry_errors(pos: np.ndarray, reference: np.ndarray, z: np.ndarray, graph
         rmsd(superpose(x[heavy], y[heavy]), y[heavy]) if heavy.any() else np.nan,
         _mean(np.abs(lengths(x, graph.bonds) - lengths(y, graph.bonds))),
         _mean(np.abs(angles(x, graph.angles) - angles(y, graph.angles))),
-        _mean(_turns(x, y, graph.torsions)),
+        _mean(turns(x, y, graph.torsions)),
     )
+
+
+def average(draws: Sequence[Errors]) -> Errors:
+    """The mean of every error over several geometries of one molecule; NaN where one of them has none."""
+    return Errors(*np.mean([astuple(e) for e in draws], axis=0).tolist())
+
+
+def best(draws: Sequence[Errors]) -> Errors:
+    """All errors of the one draw whose RMSD is least: what a user who knew the reference would pick."""
+    return min(draws, key=lambda e: e.rmsd)
 
 
 def summary(errors: Sequence[Errors], seed: int = 0) -> dict[str, Summary]:
@@ -121,17 +142,6 @@ def summary(errors: Sequence[Errors], seed: int = 0) -> dict[str, Summary]:
             worst = float(np.percentile(x, 99))
             out[name] = Summary(float(x.mean()), bootstrap(x, np.mean, seed), worst, len(x))
     return out
-
-
-def _turns(x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """|difference| of the torsions that are defined in both geometries, on the circle: at most 180."""
-    defined = np.ones(len(rows), bool)
-    for pos in (x, y):
-        for part in (rows[:, :3], rows[:, 1:]):
-            bend = angles(pos, part)
-            defined &= (bend > _STRAIGHT) & (bend < 180 - _STRAIGHT)
-    turn = torsions(x, rows[defined]) - torsions(y, rows[defined])
-    return np.abs((turn + 180) % 360 - 180)
 
 
 def _mean(x: np.ndarray) -> float:

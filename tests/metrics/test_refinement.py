@@ -8,6 +8,8 @@ import pytest
 from scigen.metrics.refinement import (
     Errors,
     angles,
+    average,
+    best,
     geometry_errors,
     internals,
     lengths,
@@ -119,3 +121,11 @@ def test_the_summary_takes_means_over_molecules() -> None:
     assert found["torsion"].interval is None
     assert "angle" not in found
     assert summary([]) == {}
+
+
+def test_several_draws_are_averaged_or_the_best_is_taken_whole() -> None:
+    first, second = Errors(0.3, 0.1, 0.02, 1.0, 9.0), Errors(0.1, 0.3, 0.04, 2.0, float("nan"))
+    mean = average([first, second])
+    assert (mean.rmsd, mean.bond, mean.angle) == pytest.approx((0.2, 0.03, 1.5))
+    assert np.isnan(mean.torsion)
+    assert best([first, second]) is second  # by its RMSD, though its bonds are worse
