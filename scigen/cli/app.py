@@ -15,6 +15,7 @@ from scigen import __version__
 from scigen.cli.data import prepare
 from scigen.cli.doctor import doctor
 from scigen.cli.guard import guarded
+from scigen.cli.refine import refine
 from scigen.cli.sample import sample_molecules
 from scigen.cli.score import score_molecules
 from scigen.cli.train import check, train
@@ -38,6 +39,7 @@ app.add_typer(data, name="data")
 sample.command("molecules")(sample_molecules)
 score.command("molecules")(score_molecules)
 data.command("prepare")(prepare)
+app.command()(refine)
 app.command()(train)
 app.command()(check)
 app.command()(doctor)

@@ -10,8 +10,8 @@ __all__ = ["bars"]
 
 
 @contextmanager
-def bars(silent: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar per stage, gone when done: `report(stage, done, total)`."""
+def bars(silent: bool) -> Iterator[Callable[[str, int, int | None], None]]:
+    """A bar per stage, gone when done: `report(stage, done, total)`; a stream has no total."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -19,7 +19,7 @@ def bars(silent: bool) -> Iterator[Callable[[str, int, int], None]]:
     with Progress(console=console, transient=True, disable=silent or not console.is_terminal) as shown:
         tasks: dict[str, Any] = {}
 
-        def report(stage: str, done: int, total: int) -> None:
+        def report(stage: str, done: int, total: int | None) -> None:
             if stage not in tasks:
                 tasks[stage] = shown.add_task(stage, total=total)
             shown.update(tasks[stage], completed=done, total=total)

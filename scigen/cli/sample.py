@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scigen.cli.device import chosen_device
 from scigen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def sample_molecules(
     keep: Annotated[Path | None, typer.Option(help="SDF of a fragment to grow; it stays as it is.")] = None,
     grow_at: Annotated[str | None, typer.Option(help="Atoms of --keep whose hydrogens give way: 1,5.")] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Walks over each interval with --keep (RePaint).")] = 1,
+    refine: Annotated[bool, typer.Option("--refine", help="Refine whole valid ones, see `scigen refine`.")] = False,
     process: Annotated[str, typer.Option(help=f"{', '.join(PROCESSES)}. All from the same weights.")] = "flow",
     solver: Annotated[str, typer.Option(help=f"{', '.join(SOLVERS)}.")] = "ancestral",
     steps: Annotated[int, typer.Option(min=2, help="Solver intervals.")] = 100,
@@ -59,6 +61,8 @@ def sample_molecules(
         raise UsageError(f"--only {only}: the one filter is 'valid'.")
     if index and only:
         raise UsageError("--index names exact samples and --only filters; use one of the two.")
+    if refine and keep:
+        raise UsageError("--refine moves every atom and --keep holds some in place; use one of the two.")
     atoms = _atoms(n_atoms)
     plan_of = _plan(process, solver, grid, steps, eta, sharpness)
     fragment, facts = _fragment(keep, grow_at, repeats)
@@ -69,11 +73,12 @@ def sample_molecules(
     from scigen.run.sample import Request, sample_molecules, write_outcome
 
     loaded = store.read(weights)
+    bridge = store.read("molecules-refine") if refine else None
     only = only or ("valid" if keep and not index else None)
     plan = replace(plan_of(loaded.card), keep=fragment, repeats=repeats)
-    request = Request(n, seed, plan, atoms, index or None, only == "valid", batch_size, _device(device))
+    request = Request(n, seed, plan, atoms, index or None, only == "valid", batch_size, chosen_device(device), bridge)
     how = {"process": process, "solver": solver, "grid": grid, "steps": steps, "eta": eta, "sharpness": sharpness}
-    config = {**how, "n": n, "n_atoms": n_atoms, "only": only, "index": index, "keep": facts}
+    config = {**how, "n": n, "n_atoms": n_atoms, "only": only, "index": index, "keep": facts, "refine": refine}
     # The folder is held from the start: one that is unwritable or taken must not cost a run.
     with locked_folder(out) as folder, bars(quiet or as_json) as progress:
         outcome = sample_molecules(loaded, request, progress, lambda d: append_error(folder, d.index, d.reason or ""))
@@ -139,18 +144,6 @@ def _atoms(text: str | None) -> tuple[int, int] | None:
     return bounds
 
 
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError("--device cuda: this PyTorch sees no GPU; use --device cpu.")
-    if name != "cpu" and not name.startswith("cuda"):
-        raise UsageError(f"--device {name}: choose auto, cpu or cuda.")
-    return name
-
-
 def _show(outcome: Outcome, request: Request, out: Path, as_json: bool, quiet: bool) -> None:
     from scigen.cli.table import report_console, score_table
 
@@ -158,13 +151,15 @@ def _show(outcome: Outcome, request: Request, out: Path, as_json: bool, quiet: b
     summary = f"{kept} molecules in {outcome.timings['sample']:.1f} s, seed {request.seed}, written to {out}"
     if request.only_valid:
         summary += f"; {drawn} drawn, acceptance {kept / drawn:.1%} (scores are of all drawn)"
+    if outcome.refined is not None:
+        moved = sum(one.reason is None for one in outcome.refined)
+        summary += f"; {moved} of {len(outcome.refined)} whole valid ones refined"
     if as_json:
         import json
 
-        scores = [s.to_dict() for s in outcome.scores]
-        typer.echo(json.dumps({"out": str(out), "kept": kept, "drawn": drawn, "scores": scores}, indent=2))
+        typer.echo(json.dumps({"out": str(out), "kept": kept, **outcome.document()}, indent=2))
     elif not quiet:
-        report_console().print(score_table(outcome.scores, title=summary))
+        report_console().print(score_table(outcome.scores, summary, before=outcome.as_drawn))
     if request.only_valid and kept < request.n:
         typer.echo(f"scigen: only {kept} of the {request.n} valid molecules asked for came out of {drawn}.", err=True)
     for failed in outcome.failed[:5]:

@@ -17,22 +17,32 @@ _PIPE_WIDTH = 150  # a file or a pipe has no width of its own, and 80 columns wo
 _WIDE = 130
 
 
-def score_table(scores: Sequence[Score], title: str | None = None, definitions: bool = True) -> Table:
-    """One line per score: value, 95 % interval, the same for real data and for a trivial baseline, n, meaning."""
+def score_table(
+    scores: Sequence[Score],
+    title: str | None = None,
+    definitions: bool = True,
+    before: Sequence[Score] | None = None,
+) -> Table:
+    """One line per score: value, 95 % interval, the same for real data and for a trivial baseline, n, meaning.
+
+    `before`, the same scores of unrefined samples, stands in a column of its own.
+    """
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=title and escape(title), title_justify="left", pad_edge=False, box=box.SIMPLE_HEAD)
     table.add_column("score", no_wrap=True)
-    for column in ("value", "95 % interval", "QM9 test", "+0.1 Å noise", "n"):
+    for column in (*(["as drawn"] if before else []), "value", "95 % interval", "QM9 test", "+0.1 Å noise", "n"):
         table.add_column(column, justify="right", no_wrap=True)
     if definitions:
         table.add_column("definition")
+    earlier = {score.name: format_value(score.value, score.unit) for score in before or ()}
     for score in scores:
         note = f" ({escape(score.note)})" if score.note else ""
         cells = (
             score.name,
+            *([earlier.get(score.name, "-")] if before else []),
             format_value(score.value, score.unit),
             format_interval(score.interval, score.unit),
             format_value(score.data, score.unit),

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from scigen.domains.molecules.checks import TABLE_COLUMNS, check_molecules, score_molecules, table_row
 from scigen.domains.molecules.codec import to_rdkit
 from scigen.domains.molecules.data import Molecule
 from scigen.domains.molecules.sampler import Drawn, Plan, draw_molecules
 from scigen.errors import InputError, NumericError, UsageError
-from scigen.io.molecules import write_sdf, write_smiles_csv
+from scigen.io.molecules import Record, write_sdf, write_smiles_csv
 from scigen.metrics.score import Score
+from scigen.run.refine import Refined, refine_records
+from scigen.run.refine import Request as RefineRequest
 from scigen.run.report import write_run, write_scores
 from scigen.run.weights import Weights
 
@@ -40,13 +44,15 @@ class Request:
     only_valid: bool = False
     batch: int = 32
     device: str = "cpu"
+    bridge: Weights | None = None  # refines what is whole and valid
 
 
 @dataclass(frozen=True)
 class Outcome:
     """Molecules kept, in order of sample number, their checks and scores; failures; how many were drawn; seconds.
 
-    With `only_valid` fewer than asked for are kept when the redraws run out.
+    With `only_valid` fewer than asked for are kept when the redraws run out. With a bridge, `refined` says what became
+    of every whole valid molecule, and `as_drawn` holds the scores before.
     """
 
     indices: list[int]
@@ -57,6 +63,17 @@ class Outcome:
     failed: list[Drawn]
     drawn: int
     timings: dict[str, float]
+    refined: list[Refined] | None = None
+    as_drawn: list[Score] | None = None
+
+    def document(self) -> dict[str, Any]:
+        """How many were drawn and their scores, as plain JSON types; with a bridge, those before and its failures."""
+        rows = {"drawn": self.drawn, "scores": [s.to_dict() for s in self.scores]}
+        if self.refined is None or self.as_drawn is None:
+            return rows
+        failed = [{"index": one.record.index, "reason": one.reason} for one in self.refined if one.reason is not None]
+        refined = {"molecules": len(self.refined) - len(failed), "failed": failed}
+        return {**rows, "as_drawn": [s.to_dict() for s in self.as_drawn], "refined": refined}
 
 
 def sample_molecules(
@@ -77,13 +94,18 @@ def sample_molecules(
     finite = _finite(drawn)
     if not finite:
         raise NumericError(f"None of {len(drawn)} samples is finite; the weights or the solver settings are broken.")
-    mols = {k: to_rdkit(m) for k, m in finite.items()}
-    scores = score_molecules(list(mols.values()), [checks[k] for k in mols])
+    mols, scores = _scored(finite, checks)
+    refined, as_drawn = None, None
+    if request.bridge is not None:
+        refined, as_drawn = _refined(request.bridge, request, finite, checks, progress), scores
+        moved = {one.record.index: Drawn(one.record.index, _moved(finite, one)) for one in refined if not one.reason}
+        finite, checks = finite | _finite(moved), checks | _check(moved, progress)
+        mols, scores = _scored(finite, checks)
     kept = [k for k in finite if _whole(checks[k])][: request.n] if request.only_valid else list(finite)
     return Outcome(
         kept, [finite[k] for k in kept], [mols[k] for k in kept], [checks[k] for k in kept], scores,
         [d for d in drawn.values() if d.molecule is None], len(drawn),
-        {"sample": sampled - began, "score": time.perf_counter() - sampled},
+        {"sample": sampled - began, "score": time.perf_counter() - sampled}, refined, as_drawn,
     )  # fmt: skip
 
 
@@ -95,13 +117,15 @@ def write_outcome(outcome: Outcome, request: Request, weights: Weights, config: 
     pairs = list(zip(outcome.indices, outcome.checks, strict=True))
     kept = len(request.plan.keep) if request.plan.keep is not None else 0
     held = {"kept_atoms": kept} if kept else {}  # the first ones
-    properties = [{"seed": request.seed, "index": k, **held, **_facts(c)} for k, c in pairs]
+    moved = {one.record.index: float(one.displacement[0]) for one in outcome.refined or () if not one.reason}
+    far = {k: {"scigen_displacement": moved[k]} if k in moved else {} for k in outcome.indices}
+    properties = [{"seed": request.seed, "index": k, **held, **far[k], **_facts(c)} for k, c in pairs]
     write_sdf(folder / "molecules.sdf", outcome.mols, properties, titles)
     rows = [{"index": k, **table_row(c)} for k, c in pairs]
     columns = ["smiles", "index", *(c for c in TABLE_COLUMNS if c != "smiles")]
     write_smiles_csv(folder / "molecules.csv", rows, columns)
     write_grid(folder / "molecules.png", outcome.molecules[:24], kept)
-    write_scores(folder, {"scores": [s.to_dict() for s in outcome.scores], "drawn": outcome.drawn})
+    write_scores(folder, outcome.document())
     write_run(folder, config, request.seed, weights.path, outcome.timings)
 
 
@@ -184,6 +208,32 @@ def _check(drawn: dict[int, Drawn], progress: Progress) -> dict[int, dict[str, A
     finite = _finite(drawn)
     rows = check_molecules([to_rdkit(m) for m in finite.values()], progress=progress)
     return dict(zip(finite, rows, strict=True))
+
+
+def _scored(finite: dict[int, Molecule], checks: dict[int, dict[str, Any]]) -> tuple[dict[int, Mol], list[Score]]:
+    mols = {k: to_rdkit(m) for k, m in finite.items()}
+    return mols, score_molecules(list(mols.values()), [checks[k] for k in mols])
+
+
+def _refined(
+    bridge: Weights,
+    request: Request,
+    finite: dict[int, Molecule],
+    checks: dict[int, dict[str, Any]],
+    progress: Progress,
+) -> list[Refined]:
+    """What became of every whole valid molecule at its own MMFF94 minimum, carried on by the bridge."""
+    whole = [Record("sample", k, to_rdkit(m), None) for k, m in finite.items() if _whole(checks[k])]
+    how = RefineRequest(draws=0, seed=request.seed, batch=request.batch, device=request.device)
+    out = []
+    for one in refine_records(bridge, how, whole):
+        out.append(one)
+        progress("refining", len(out), len(whole))
+    return out
+
+
+def _moved(finite: dict[int, Molecule], one: Refined) -> Molecule:
+    return replace(finite[one.record.index], pos=one.pos[0].astype(np.float32))
 
 
 def _finite(drawn: dict[int, Drawn]) -> dict[int, Molecule]:

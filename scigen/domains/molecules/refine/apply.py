@@ -51,7 +51,7 @@ def refine(
     batch: int = 64,
     device: torch.device | str = "cpu",
 ) -> list[np.ndarray]:
-    """Refined geometries of every molecule, `[draws, N, 3]` float64 Å in the frame of its start; atoms keep their order.
+    """Refined geometries of every molecule, `[draws, N, 3]` float64 Å in the frame of its start, atoms in its order.
 
     Draw d of the molecule with key k depends on (seed, k, d) alone: batches are run in single precision, whose rounding
     moves an atom by less than 1e-4 Å. On CPU batches run side by side, one thread each.

@@ -47,9 +47,10 @@ def prepare(item: Mapping[str, Any]) -> dict[str, str]:
 
 
 def start_of(mol: Mol, relax: bool = True, sizes: Sequence[int] | None = None, seed: int = 0) -> Mol:
-    """The sanitised molecule at its MMFF94 minimum, or as it lies when `relax` is false; its atoms come first, in order.
+    """The sanitised molecule at its MMFF94 minimum, or as it lies when `relax` is false; atoms keep their order.
 
-    Without a geometry it is given hydrogens and embedded by ETKDG (Riniker and Landrum 2015), then relaxed in any case.
+    Without a geometry it is given hydrogens, after its other atoms, and embedded by ETKDG (Riniker and Landrum 2015),
+    then relaxed in any case.
     `sizes`, the smallest and largest number of atoms that the network was trained on, refuses what it never saw.
     Raises `ValueError` with the reason when there is no such start.
     """
@@ -79,9 +80,9 @@ def _checked(mol: Mol, given: bool, sizes: Sequence[int] | None) -> Mol:
     """The molecule with all its hydrogens; raises `ValueError` for what cannot be refined."""
     from rdkit import Chem
 
-    strange = [a for a in mol.GetAtoms() if (a.GetAtomicNum(), a.GetFormalCharge()) not in _KNOWN]
-    if sizes is not None and strange:
-        found = f"{strange[0].GetSymbol()} with charge {strange[0].GetFormalCharge():+d} (atom {strange[0].GetIdx() + 1})"
+    strange = next((a for a in mol.GetAtoms() if (a.GetAtomicNum(), a.GetFormalCharge()) not in _KNOWN), None)
+    if sizes is not None and strange is not None:
+        found = f"{strange.GetSymbol()} with charge {strange.GetFormalCharge():+d} (atom {strange.GetIdx() + 1})"
         raise ValueError(f"{found} is outside what the model was trained on, H C N O F with the charges of QM9")
     lacking = sum(a.GetTotalNumHs() for a in mol.GetAtoms())
     if given and lacking:
