@@ -1,4 +1,4 @@
-"""A pinhole camera, and the first surface of a mesh that each of its pixels meets: traced, or drawn without a tracer."""
+"""A pinhole camera, and the first surface of a mesh that each of its pixels meets."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Pose:
 
 @dataclass(frozen=True)
 class Hits:
-    """H pixels that meet a surface: `pixel [H]` (row-major), `distance [H]` from the eye, `points` and `normals [H, 3]`.
+    """H pixels that meet a surface: `pixel [H]` (row-major), `distance [H]` from the eye, `points`, `normals [H, 3]`.
 
     Normals are those of the surface, turned towards the eye; None where the surface is a cloud without any.
     """

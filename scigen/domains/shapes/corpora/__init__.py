@@ -1,0 +1,1 @@
+"""The shape collections that people have, each read by one small file."""

@@ -1,0 +1,85 @@
+"""From a corpus to packed shapes: read once, drop copies, keep what fails in a list."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from scigen.domains.shapes.corpora.corpus import Corpus
+from scigen.domains.shapes.frame import Frame
+from scigen.domains.shapes.identity import copies, fingerprint, shape_rng
+from scigen.domains.shapes.pack import PackedShapes
+from scigen.domains.shapes.resample import resample
+from scigen.domains.shapes.sets import SPLITS
+from scigen.domains.shapes.surface import sample_surface
+from scigen.domains.shapes.unit import unit_shape
+from scigen.errors import InputError, ResourceError
+from scigen.io.shape import Cloud, Mesh
+
+__all__ = ["Packing", "pack_shapes"]
+
+_FULL = 127  # length of an int8 normal
+
+
+@dataclass(frozen=True)
+class Packing:
+    """The packed shapes, the ids that failed with their reasons, and the copies left out by `split/category`."""
+
+    shapes: PackedShapes
+    failed: dict[str, str]
+    dropped: dict[str, int]
+
+
+def pack_shapes(corpus: Corpus, points: int, seed: int = 0, tell: Callable[[int], None] = lambda done: None) -> Packing:
+    """`points` surface points of every mesh, and of every cloud as many as it has up to that number.
+
+    Shape k draws from `shape_rng(seed, id)`, so it is the same in every packing that holds it. Exact copies across
+    splits are dropped as `copies` says. `tell` hears the number of shapes done. Raises `InputError` when no shape can
+    be read.
+    """
+    stored = np.zeros((len(corpus), points, 3), np.float16)
+    normals = np.zeros((len(corpus), points, 3), np.int8)
+    size = np.zeros(len(corpus), np.int32)
+    center, scale = np.zeros((len(corpus), 3)), np.zeros(len(corpus))
+    keys, failed = [b""] * len(corpus), {}
+    for k in range(len(corpus)):
+        name = str(corpus.ids[k])
+        try:
+            cloud, frame, keys[k] = _drawn(corpus.source(k), points, shape_rng(seed, name))
+        except (InputError, ResourceError, ValueError) as error:
+            failed[name] = str(error)
+        else:
+            size[k], center[k], scale[k] = len(cloud), frame.center, frame.scale
+            stored[k, : len(cloud)] = cloud.points
+            if cloud.normals is not None:
+                normals[k, : len(cloud)] = np.rint(_FULL * cloud.normals)
+        tell(k + 1)
+    if len(failed) == len(corpus):
+        name, reason = next(iter(failed.items()))
+        raise InputError(
+            f"None of the {len(corpus)} shapes of '{corpus.name}' can be read; the first, {name}: {reason}"
+        )
+    rows = np.flatnonzero(size)
+    twice = copies([keys[k] for k in rows], corpus.split[rows], within=not corpus.published)
+    dropped = Counter(corpus.dropped) + Counter(
+        f"{SPLITS[corpus.split[k]]}/{corpus.categories[corpus.category[k]]}" for k in rows[twice]
+    )
+    rows, widest = rows[~twice], int(size[rows[~twice]].max())
+    shapes = PackedShapes(
+        corpus.name, corpus.licence, corpus.categories, corpus.ids[rows], corpus.category[rows], corpus.split[rows],
+        stored[rows, :widest], normals[rows, :widest] if normals[rows].any() else None, size[rows], center[rows],
+        scale[rows],
+    )  # fmt: skip
+    return Packing(shapes, failed, dict(dropped))
+
+
+def _drawn(raw: Mesh | Cloud, points: int, rng: np.random.Generator) -> tuple[Cloud, Frame, bytes]:
+    """The points to keep, their frame, and the key of the geometry they come from."""
+    shape, frame = unit_shape(raw)
+    if isinstance(shape, Mesh) and isinstance(raw, Mesh):
+        return sample_surface(shape, points, rng)[0], frame, fingerprint(raw.vertices, raw.faces)
+    assert isinstance(shape, Cloud) and isinstance(raw, Cloud)
+    return resample(shape, min(points, len(shape)), rng), frame, fingerprint(raw.points)

@@ -1,0 +1,115 @@
+"""`scigen data prepare points`: pack a collection of shapes once, into the cache, with its facts beside it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from scigen.domains.shapes.corpora.corpus import Corpus
+from scigen.domains.shapes.pack import PackedShapes, save_shapes, shapes_path
+from scigen.domains.shapes.packing import Packing, pack_shapes
+from scigen.domains.shapes.sets import SPLITS
+from scigen.errors import InputError, UsageError
+from scigen.io.atomic import make_folder
+from scigen.run.report import write_json
+
+__all__ = ["prepare_points"]
+
+_TOLD_EVERY = 2000  # shapes
+
+
+def prepare_points(
+    name: str, source: Path | None, title: str | None, points: int, say: Callable[[str], None]
+) -> Packing:
+    """Pack the collection `name` from `source` into the cache under `title` (its own name unless told).
+
+    `say` receives one line per stage. Raises UsageError for an unknown name or a missing source, InputError when
+    nothing can be read, ResourceError.
+    """
+    if points < 1:
+        raise UsageError(f"{points} points for each shape; ask for one or more.")
+    corpus = _corpus(name, source, title)
+    path = shapes_path(_plain(title or corpus.name))
+    make_folder(path.parent)
+    say(f"{len(corpus):,} shapes in {len(corpus.categories)} categories; licence: {corpus.licence}")
+    say(f"Drawing up to {points:,} points from each ...")
+    packing = pack_shapes(corpus, points, tell=partial(_tell, len(corpus), say))
+    save_shapes(path, packing.shapes)
+    facts = _facts(packing)
+    write_json(path.with_suffix(".json"), facts)
+    if packing.dropped:
+        say(f"Left out {sum(packing.dropped.values()):,} copies of shapes in another split: {_listed(packing.dropped)}")
+    for shape, reason in list(packing.failed.items())[:5]:
+        say(f"Not read: {shape}: {reason}")
+    counts = ", ".join(f"{count:,} {split}" for split, count in facts["splits"].items())
+    say(f"{len(packing.shapes):,} shapes ({counts}), {len(packing.failed)} failed, written to {path}")
+    return packing
+
+
+def _corpus(name: str, source: Path | None, title: str | None) -> Corpus:
+    """The loader that goes by `name`, at work on `source`."""
+    from scigen.domains.shapes.corpora import adrenal, files, ldraw, modelnet, objects, shapenet
+
+    makers: dict[str, Callable[[Path], Corpus]] = {
+        "shapenet": shapenet.load_shapenet,
+        "shapenet55": partial(shapenet.load_shapenet, split_list="shapenet55", name="shapenet55"),
+        "shapenet-pc15k": files.load_pc15k,
+        "shapenet-r2n2": files.load_r2n2,
+        "pcn": files.load_pcn,
+        "modelnet10": modelnet.load_modelnet10,
+        "modelnet40": modelnet.load_modelnet40,
+        "modelnet40-airplane": modelnet.load_modelnet40_airplane,
+        "random-objects": objects.load_random_objects,
+        "adrenal": adrenal.load_adrenal,
+        "ldraw": ldraw.load_ldraw,
+        "folder": partial(files.load_folder, name=title),
+    }
+    if name not in makers:
+        raise UsageError(f"No shapes called '{name}'; choose one of: {', '.join(makers)}.")
+    if source is None:
+        raise UsageError(f"'{name}' is made from files of yours; say where they are with `--source PATH`.")
+    if not source.exists():
+        raise InputError(f"`{source}` does not exist; check the path.")
+    return makers[name](source)
+
+
+def _plain(title: str) -> str:
+    """A title that is the name of a file."""
+    if not title or title != Path(title).name or title.startswith("."):
+        raise UsageError(f"'{title}' cannot name a file in the cache; give a plain name with `--name`.")
+    return title
+
+
+def _tell(total: int, say: Callable[[str], None], done: int) -> None:
+    if done % _TOLD_EVERY == 0:
+        say(f"{done:,} of {total:,} shapes")
+
+
+def _facts(packing: Packing) -> dict[str, object]:
+    shapes = packing.shapes
+    pairs = Counter(zip(shapes.category.tolist(), shapes.split.tolist()))
+    table = {
+        category: {split: pairs[row, column] for column, split in enumerate(SPLITS)}
+        for row, category in enumerate(shapes.categories)
+    }
+    return {
+        "content_sha256": shapes.content_hash(),
+        "licence": shapes.licence,
+        "shapes": len(shapes),
+        "points": shapes.points.shape[1],
+        "normals": shapes.normals is not None,
+        "splits": _splits(shapes),
+        "categories": table,
+        "copies_left_out": packing.dropped,
+        "failed": packing.failed,
+    }
+
+
+def _splits(shapes: PackedShapes) -> dict[str, int]:
+    return {split: len(shapes.where(split)) for split in SPLITS}
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {key}" for key, count in sorted(counts.items()))
