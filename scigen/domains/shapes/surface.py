@@ -12,8 +12,8 @@ __all__ = ["sample_surface"]
 def sample_surface(mesh: Mesh, n: int, rng: np.random.Generator) -> tuple[Cloud, np.ndarray]:
     """`n` independent area-uniform points with their faces' outward normals, and the index of each point's face `[n]`.
 
-    A face is drawn with a probability proportional to its area, then p = (1 - √u) a + √u (1 - v) b + √u v c with u and v
-    uniform: √u is the law of the distance from corner a, in units of the height over it (Osada et al. 2002).
+    A face is drawn with a probability proportional to its area, then p = (1 - √u) a + √u (1 - v) b + √u v c with u and
+    v uniform: √u is the law of the distance from corner a, in units of the height over it (Osada et al. 2002).
     `mesh.part[face]` labels the points. Raises `ValueError` for a negative `n` and for a mesh without area.
     """
     if n < 0:

@@ -1,0 +1,1 @@
+"""Parametric families of real objects: closed meshes with exact parts, drawn without end from a seed."""
