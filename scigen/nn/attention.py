@@ -41,7 +41,8 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, source: Tensor, mask: Tensor) -> Tensor:
         """Tokens x `[B, N, d]` look at `source [B, M, d]` where `mask [B, M]` is true."""
         key, value = self.key_value(source).chunk(2, -1)
-        q, k, v = (y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in (self.query(x), key, value))  # [B,H,N,d/H]
+        # each [B, heads, tokens, d / heads]
+        q, k, v = (y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in (self.query(x), key, value))
         logits = full((self.tau * normalize(q, dim=-1)).to(q.dtype) @ normalize(k, dim=-1).mT)
         weights = logits.masked_fill(~mask[:, None, None], -1e4).softmax(-1).to(v.dtype)
         return self.out((weights @ v).transpose(1, 2).flatten(2))
@@ -64,7 +65,8 @@ class Feed(nn.Module):
 class Block(nn.Module):
     """Attention and feed-forward with adaptive layer norms: x + (1 + gate) f(norm(x) (1 + scale) + shift).
 
-    One linear map of the condition serves every block, which adds a table of its own. arXiv:2212.09748, arXiv:2310.00426
+    One linear map of the condition serves every block, which adds a table of its own.
+    arXiv:2212.09748, arXiv:2310.00426
     """
 
     def __init__(self, width: int, heads: int) -> None:
