@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,17 +27,19 @@ def decode_gltf(data: bytes, folder: Path) -> Mesh:
     import trimesh
 
     try:
-        tree, expected = geometry_only((read := read_tree(data, folder))[0])
+        tree, binary = read_tree(data, folder)
+        tree, expected = geometry_only(tree)
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"its JSON does not hold together: {type(error).__name__} {str(error)[:80]}") from error
     try:
-        scene = trimesh.load_scene(io.BytesIO(pack_glb(tree, read[1])), file_type="glb", process=False)
+        with np.errstate(all="ignore"):  # vertices that are not finite are counted below
+            scene = trimesh.load_scene(io.BytesIO(pack_glb(tree, binary)), file_type="glb", process=False)
+            vertices, faces = _joined(scene)
     except Exception as error:  # what trimesh raises on a broken scene is whatever its code runs into
         raise ValueError(f"its scene cannot be built: {type(error).__name__} {str(error)[:80]}") from error
-    mesh = _joined(scene)
-    if len(mesh.faces) != expected:
-        raise ValueError(f"it declares {expected} triangles, and {len(mesh.faces)} were read")
-    return mesh
+    if len(faces) != expected:
+        raise ValueError(f"it declares {expected} triangles, and {len(faces)} were read")
+    return sound_mesh(vertices, faces)
 
 
 def encode_glb(mesh: Mesh, colours: np.ndarray | None = None) -> bytes:
@@ -58,8 +61,8 @@ def encode_glb(mesh: Mesh, colours: np.ndarray | None = None) -> bytes:
     return scene.export(file_type="glb", include_normals=False)
 
 
-def _joined(scene: object) -> Mesh:
-    """One mesh of all nodes; a node that mirrors turns its triangles round, so that the outside stays outside."""
+def _joined(scene: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices and faces of all nodes; a node that mirrors turns its triangles round, so that outside stays outside."""
     vertices, faces, count = [], [], 0
     for name in scene.graph.nodes_geometry:
         move, key = scene.graph.get(name)
@@ -67,6 +70,4 @@ def _joined(scene: object) -> Mesh:
         vertices.append(np.asarray(body.vertices, dtype=np.float64) @ move[:3, :3].T + move[:3, 3])
         faces.append((body.faces if np.linalg.det(move[:3, :3]) >= 0 else body.faces[:, ::-1]) + count)
         count += len(body.vertices)
-    if not count:
-        raise ValueError("it holds no triangles")
-    return sound_mesh(np.concatenate(vertices), np.concatenate(faces))
+    return np.concatenate(vertices), np.concatenate(faces)

@@ -153,7 +153,8 @@ def _reach(tree: Tree, roots: list[int]) -> list[int]:
 
 def _slim(tree: Tree, mesh: Tree) -> int:
     """Strip a mesh to its triangles, in place; return how many there are."""
-    kept, total = [], 0
+    kept: list[Tree] = []
+    total = 0
     for primitive in mesh["primitives"]:
         mode = _whole(primitive, "mode", _TRIANGLES)
         if mode > _TRIANGLES:

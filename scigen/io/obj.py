@@ -17,13 +17,18 @@ __all__ = ["decode_obj", "encode_obj", "looks_like_obj"]
 
 _SKIPPED = {b"vt", b"vp", b"g", b"o", b"s", b"mg", b"l", b"p", b"usemtl", b"mtllib", b"usemap", b"maplib", b"lod"}
 _SKIPPED |= {b"bevel", b"c_interp", b"d_interp", b"shadow_obj", b"trace_obj"}
-_FIRST = re.compile(rb"\s*((#.*|(o|g|s|mtllib|usemtl)\b.*)?\r?\n\s*)*(v|vn|vt|f)[ \t]+[-+.\d]")
 _BESIDE = re.compile(rb"/[^ \n]*")  # the texture and normal numbers of a corner
 
 
 def looks_like_obj(data: bytes) -> bool:
     """Whether the first line that is no comment, group or material is a vertex, a normal, a texture point or a face."""
-    return _FIRST.match(data[:100_000].removeprefix(b"\xef\xbb\xbf")) is not None
+    for line in data[:100_000].removeprefix(b"\xef\xbb\xbf").splitlines():
+        word, *rest = line.split(None, 1) or [b"#"]
+        if word in (b"v", b"vn", b"vt", b"f"):
+            return bool(rest) and rest[0][:1] in b"-+.0123456789"
+        if not word.startswith(b"#") and word not in _SKIPPED:
+            return False
+    return False
 
 
 def decode_obj(data: bytes) -> Cloud | Mesh:

@@ -178,4 +178,5 @@ def _lzf(packed: bytes, size: int) -> bytes:
 def _vectors(columns: dict[str, np.ndarray], x: str, y: str, z: str) -> np.ndarray | None:
     if not {x, y, z} <= set(columns):
         return None
-    return np.stack([np.asarray(columns[name], dtype=np.float64) for name in (x, y, z)], axis=1)
+    with np.errstate(invalid="ignore"):  # of a signalling NaN; all NaN are counted later
+        return np.stack([np.asarray(columns[name], dtype=np.float64) for name in (x, y, z)], axis=1)

@@ -161,7 +161,8 @@ def _vectors(columns: _Columns, names: tuple[str, str, str]) -> np.ndarray | Non
         return np.zeros((0, 3))
     if not all(isinstance(column, np.ndarray) for column in found):
         return None
-    return np.stack([np.asarray(column, dtype=np.float64) for column in found], axis=1)
+    with np.errstate(invalid="ignore"):  # of a signalling NaN; all NaN are counted later
+        return np.stack([np.asarray(column, dtype=np.float64) for column in found], axis=1)
 
 
 def _mesh(vertices: np.ndarray, columns: _Columns) -> Mesh:

@@ -67,9 +67,7 @@ def _table(columns: Mapping[str, np.ndarray]) -> np.ndarray:
         known = isinstance(column, np.ndarray) and column.dtype.str[1:] in _NAMES
         if not known or column.shape != (size,) or not name.isascii() or len(name.split()) != 1:
             got = f"{column.dtype} {column.shape}" if isinstance(column, np.ndarray) else type(column).__name__
-            raise ValueError(
-                f"the column `{name}` is {got}; a PLY column is one word and {size} numbers of <= 64 bits."
-            )
+            raise ValueError(f"the column `{name}` is {got}; a PLY column is one word and {size} int32 or floats.")
     table = np.empty(size, dtype=[(name, "<" + column.dtype.str[1:]) for name, column in columns.items()])
     for name, column in columns.items():
         table[name] = column
@@ -77,11 +75,8 @@ def _table(columns: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def _element(name: str, table: np.ndarray) -> str:
-    fields = table.dtype.fields or {}
-    return "\n".join(
-        [f"element {name} {len(table)}"]
-        + [f"property {_NAMES[fields[n][0].str[1:]]} {n}" for n in table.dtype.names or ()]
-    )
+    lines = [f"property {_NAMES[field[1][1:]]} {field[0]}" for field in table.dtype.descr]
+    return "\n".join([f"element {name} {len(table)}", *lines])
 
 
 def _header(elements: list[str]) -> bytes:

@@ -18,7 +18,7 @@ __all__ = ["decode_points", "looks_like_points"]
 
 _POINT, _NORMAL = ("x", "y", "z"), ("nx", "ny", "nz")
 _COMMENT = re.compile(rb"^[ \t]*(#|//).*$", re.MULTILINE)
-_NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?(nan|inf|infinity)", re.IGNORECASE)
+_ELEMENT = re.compile(rb"^[ \t]*[A-Z][a-z]?[ \t]", re.MULTILINE)
 _UNIT_SLACK = 0.01  # normals printed with two digits
 _MAX_DIGITS = 18
 
@@ -36,7 +36,12 @@ def decode_points(data: bytes) -> Cloud:
     names, count, body = _heading(data)
     if b"#" in body or b"//" in body:
         body = _COMMENT.sub(b"", body)
-    rows = parse_rows(_blank_separated(body))
+    try:
+        rows = parse_rows(_blank_separated(body))
+    except ValueError as error:
+        if count is not None and _ELEMENT.search(body):
+            raise ValueError("its rows begin with the symbols of elements; this is a molecule, not a cloud") from error
+        raise
     if count is not None and count != len(rows):
         raise ValueError(f"{count} points are declared, and {len(rows)} are there; it was cut")
     if not len(rows):
@@ -46,19 +51,28 @@ def decode_points(data: bytes) -> Cloud:
 
 
 def looks_like_points(data: bytes) -> bool:
-    """Whether the first line that is no comment begins with three numbers, or a header of points comes first."""
+    """Whether the text begins with a header of points or with a row of three numbers."""
     names, count, rest = _heading(data[:100_000])
-    words = re.split(rb"[\s,;]+", rest.strip().split(b"\n")[0].strip())
-    return bool(names or count is not None) or sum(bool(_NUMBER.fullmatch(word)) for word in words[:3]) == 3
+    words = rest.split(b"\n", 1)[0].replace(b",", b" ").replace(b";", b" ").split()
+    return bool(names) or count is not None or (len(words) > 2 and all(map(_is_number, words[:3])))
+
+
+def _is_number(word: bytes) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _heading(data: bytes) -> tuple[list[str], int | None, bytes]:
     """Names of the columns, the declared count, and the lines after them."""
     names: list[str] = []
     count: int | None = None
-    while data:
-        line, _, rest = data.partition(b"\n")
-        text = line.strip().decode("ascii", "replace")
+    at = 0
+    while at < len(data):
+        end = data.find(b"\n", at) + 1 or len(data)
+        text = data[at:end].strip().decode("ascii", "replace")
         words = re.sub(r"[,;]", " ", text.lstrip("#/")).lower().split()
         commented = text.startswith(("#", "//"))
         if set(_POINT) <= set(words) and not names:
@@ -67,8 +81,8 @@ def _heading(data: bytes) -> tuple[list[str], int | None, bytes]:
             count = int(text)
         elif words and not commented:
             break
-        data = rest
-    return names, count, data
+        at = end
+    return names, count, data[at:]
 
 
 def _blank_separated(text: bytes) -> bytes:

@@ -54,13 +54,15 @@ def parse_stream(text: bytes) -> np.ndarray:
 
 def _first_bad_row(text: bytes, ragged: bool = False) -> str:
     """Where and why the text is no table: said again in our words, found the slow way."""
-    rows = [line.split() for line in text.splitlines() if line.strip()]
+    rows = (words for words in map(bytes.split, io.BytesIO(text)) if words)
+    columns = 0
     for number, words in enumerate(rows, start=1):
+        columns = columns or len(words)
         for word in words:
             try:
                 float(word)
             except ValueError:
                 return f"row {number}: `{word[:20].decode('ascii', 'replace')}` is not a number"
-        if len(words) != len(rows[0]) and not ragged:
-            return f"row {number} has {len(words)} columns, and the first row has {len(rows[0])}"
+        if len(words) != columns and not ragged:
+            return f"row {number} has {len(words)} columns, and the first row has {columns}"
     return ""

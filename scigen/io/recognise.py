@@ -43,7 +43,7 @@ def _name(data: bytes, suffix: str) -> str:
     start = data[:1000].removeprefix(b"\xef\xbb\xbf").lstrip()
     if data[:4] in (b"ply\n", b"ply\r", b"ply ", b"ply\t"):
         return "PLY"
-    if data[:4] == b"glTF" or (start[:1] == b"{" and suffix in (".gltf", ".json", "")):
+    if data[:4] == b"glTF" or start[:1] == b"{":
         return "glTF"
     if data[:6] == b"\x93NUMPY":
         return "NPY"

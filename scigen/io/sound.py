@@ -28,12 +28,13 @@ def sound_cloud(points: np.ndarray, normals: np.ndarray | None = None) -> Cloud:
 def sound_mesh(vertices: np.ndarray, faces: np.ndarray, part: np.ndarray | None = None) -> Mesh:
     """A Mesh of `vertices [V, 3]` as float64 and `faces [F, 3]` as int32 that name existing vertices, `part` as int16.
 
-    Vertices that no face uses stay. Raises ValueError for no triangles and what `sound_cloud` and `fan` refuse.
+    Vertices that no face uses stay. Raises ValueError for no triangles, labels beyond int16, and what `sound_cloud`
+    and `fan` refuse.
     """
     if not len(faces):
         raise ValueError("it holds no triangles")
     faces = fan(faces.reshape(-1), np.full(len(faces), 3), len(vertices))
-    return Mesh(_coordinates(vertices, "vertices"), faces, None if part is None else part.astype(np.int16))
+    return Mesh(_coordinates(vertices, "vertices"), faces, None if part is None else _labels(part))
 
 
 def fan(corners: np.ndarray, counts: np.ndarray, vertices: int) -> np.ndarray:
@@ -73,9 +74,18 @@ def _coordinates(points: np.ndarray, name: str) -> np.ndarray:
     return points
 
 
+def _labels(part: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        labels = part.astype(np.int16)
+    if (labels != part).any():
+        raise ValueError(f"the part {part[np.argmax(labels != part)]:g} is no whole number of 16 bits")
+    return labels
+
+
 def _directions(normals: np.ndarray) -> np.ndarray:
-    normals = np.asarray(normals, dtype=np.float64)
-    length = np.sqrt((normals * normals).sum(axis=1, keepdims=True))
+    with np.errstate(invalid="ignore", over="ignore"):
+        normals = np.asarray(normals, dtype=np.float64)
+        length = np.sqrt((normals * normals).sum(axis=1, keepdims=True))
     bad = ~(np.isfinite(length) & (length > _SHORTEST))[:, 0]
     if bad.any():
         raise ValueError(

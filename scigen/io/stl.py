@@ -18,9 +18,9 @@ __all__ = ["decode_stl", "encode_stl", "is_binary_stl"]
 
 _RECORD = np.dtype([("normal", "<f4", (3,)), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 _START = 84  # 80 bytes of text and the number of triangles
-_FACET = re.compile(rb"^\s*facet\s+normal\b", re.MULTILINE)
-_VERTEX = re.compile(rb"^\s*vertex\s+(.*)$", re.MULTILINE)
-_END_FACET = re.compile(rb"^\s*endfacet\b", re.MULTILINE)
+_FACET = re.compile(rb"^[ \t]*facet[ \t]+normal\b", re.MULTILINE)
+_VERTEX = re.compile(rb"^[ \t]*vertex[ \t]+(.*)$", re.MULTILINE)
+_END_FACET = re.compile(rb"^[ \t]*endfacet\b", re.MULTILINE)
 
 
 def is_binary_stl(data: bytes) -> bool:
