@@ -1,7 +1,8 @@
 """Whether draws say how sure they are: the share of truths that central intervals of the draws hold.
 
-If truth and D draws come from one law, the truth is equally likely to take each of the D + 1 places among them, whatever
-the law. So the interval from the k-th smallest to the k-th largest draw holds it with probability 1 - 2 k / (D + 1).
+If truth and D draws come from one law, the truth is equally likely to take each of the D + 1 places among them,
+whatever the law: the interval from the k-th smallest to the k-th largest draw holds it with probability
+1 - 2 k / (D + 1).
 Gneiting et al. 2007, J. R. Stat. Soc. B 69, 243.
 """
 

@@ -97,7 +97,7 @@ def torsions(pos: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def turns(x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """|difference| on the circle, 0 to 180 degrees, of the torsions `rows [T, 4]` that are defined in both geometries."""
+    """|difference| on the circle, 0 to 180 degrees, of the torsions `rows [T, 4]` that both geometries define."""
     defined = np.ones(len(rows), bool)
     for pos in (x, y):
         for part in (rows[:, :3], rows[:, 1:]):
