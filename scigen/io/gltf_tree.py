@@ -25,7 +25,7 @@ _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "
 _FLOAT, _INDICES = 5126, (5121, 5123, 5125)
 _TRIANGLES = 4
 _HARMLESS = ("KHR_materials_", "KHR_texture_", "EXT_texture_", "KHR_lights_")  # these change looks, not shapes
-_MAX_TRIANGLES = 100_000_000
+_MAX_SHOWN = 100_000_000  # triangles, and vertices: a mesh of a small file may be shown many times
 
 
 def read_tree(data: bytes, folder: Path) -> tuple[Tree, bytes]:
@@ -35,7 +35,7 @@ def read_tree(data: bytes, folder: Path) -> tuple[Tree, bytes]:
     """
     text, binary = _chunks(data) if data[:4] == b"glTF" else (data, None)
     try:
-        tree = json.loads(text.decode("utf-8"))
+        tree = json.loads(text.rstrip(b"\0").decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"its JSON cannot be read: {str(error)[:80]}") from error
     if not isinstance(tree, dict) or str(tree.get("asset", {}).get("version", "")).split(".")[0] != "2":
@@ -43,6 +43,9 @@ def read_tree(data: bytes, folder: Path) -> tuple[Tree, bytes]:
     needed = [name for name in tree.get("extensionsRequired", []) if not str(name).startswith(_HARMLESS)]
     if needed:
         raise ValueError(f"it needs the extension `{str(needed[0])[:60]}`; export it without compression")
+    total = sum(_whole(buffer, "byteLength") for buffer in tree.get("buffers", []))
+    if total > MAX_BYTES:
+        raise ValueError(f"its buffers have {total / 1e9:.1f} GB, and {MAX_BYTES / 1e9:.0f} GB are read")
     blocks = [_buffer(buffer, binary if i == 0 else None, folder) for i, buffer in enumerate(tree.get("buffers", []))]
     for view in tree.get("bufferViews", []):
         at, size, block = _whole(view, "byteOffset", 0), _whole(view, "byteLength"), _whole(view, "buffer")
@@ -61,19 +64,15 @@ def geometry_only(tree: Tree) -> tuple[Tree, int]:
     or cut accessors, and a scene without triangles.
     """
     roots = _roots(tree)
-    shown = _reach(tree, roots)
-    counts = [_slim(tree, mesh) for mesh in tree.get("meshes", [])]
-    meshes = [_whole(tree["nodes"][i], "mesh") for i in shown if "mesh" in tree["nodes"][i]]
-    total = sum(counts[mesh] for mesh in meshes)
-    if not 0 < total <= _MAX_TRIANGLES:
-        raise ValueError(f"its scene shows {total} triangles, and 1 to {_MAX_TRIANGLES} are read")
-    keys = ("children", "matrix", "translation", "rotation", "scale", "mesh")
-    nodes = [{k: node[k] for k in keys if k in node} for node in tree["nodes"]]
-    for node in nodes:
-        if "mesh" in node and not counts[node["mesh"]]:
-            del node["mesh"]
-    slim = {"asset": {"version": "2.0"}, "scene": 0, "scenes": [{"nodes": roots}], "nodes": nodes}
-    return slim | {key: tree[key] for key in ("meshes", "accessors", "bufferViews")}, total
+    nodes = [tree["nodes"][i] for i in _reach(tree, roots)]
+    shown = [_whole(node, "mesh") for node in nodes if "mesh" in node]
+    meshes = {i: _triangles(tree["meshes"][i]) for i in set(shown)}
+    sizes = {i: [_size(tree, primitive) for primitive in mesh] for i, mesh in meshes.items()}
+    total = sum(triangles for i in shown for triangles, _ in sizes[i])
+    vertices = sum(vertices for i in shown for _, vertices in sizes[i])
+    if not 0 < total <= _MAX_SHOWN or vertices > _MAX_SHOWN:
+        raise ValueError(f"its scene shows {total} triangles of {vertices} vertices, and 1 to {_MAX_SHOWN} are read")
+    return _slim(tree, roots, {i: mesh for i, mesh in meshes.items() if mesh}), total
 
 
 def pack_glb(tree: Tree, binary: bytes) -> bytes:
@@ -151,28 +150,54 @@ def _reach(tree: Tree, roots: list[int]) -> list[int]:
     return sorted(found)
 
 
-def _slim(tree: Tree, mesh: Tree) -> int:
-    """Strip a mesh to its triangles, in place; return how many there are."""
-    kept: list[Tree] = []
-    total = 0
+def _triangles(mesh: Tree) -> list[Tree]:
+    """The accessors of the primitives of a mesh that are triangles: `POSITION` and, where they have them, `indices`."""
+    kept = []
     for primitive in mesh["primitives"]:
         mode = _whole(primitive, "mode", _TRIANGLES)
         if mode > _TRIANGLES:
             raise ValueError("its triangles are stored as strips or fans; export plain triangles")
-        if mode < _TRIANGLES:
-            continue
-        position = _whole(primitive["attributes"], "POSITION")
-        corners = _accessor(tree, position, (_FLOAT,), "VEC3")
-        kept.append({"attributes": {"POSITION": position}, "mode": mode})
-        if "indices" in primitive:
-            kept[-1]["indices"] = _whole(primitive, "indices")
-            corners = _accessor(tree, kept[-1]["indices"], _INDICES, "SCALAR")
-        if corners % 3:
-            raise ValueError(f"{corners} corners are not a whole number of triangles")
-        total += corners // 3
-    mesh.clear()
-    mesh["primitives"] = kept
-    return total
+        if mode == _TRIANGLES:
+            found = {"POSITION": _whole(primitive["attributes"], "POSITION")}
+            kept.append(found | ({"indices": _whole(primitive, "indices")} if "indices" in primitive else {}))
+    return kept
+
+
+def _slim(tree: Tree, roots: list[int], meshes: dict[int, list[Tree]]) -> Tree:
+    """A scene of these meshes alone; whatever else the file holds, trimesh does not see."""
+    keys = ("children", "matrix", "translation", "rotation", "scale")
+    used = sorted({accessor for mesh in meshes.values() for primitive in mesh for accessor in primitive.values()})
+    accessor, place = {old: i for i, old in enumerate(used)}, {old: i for i, old in enumerate(meshes)}
+    nodes = [{k: node[k] for k in keys if k in node} for node in tree["nodes"]]
+    for node, slim in zip(tree["nodes"], nodes):
+        slim |= {"mesh": place[node["mesh"]]} if node.get("mesh") in place else {}
+    primitives = [
+        [
+            {"attributes": {"POSITION": accessor[p["POSITION"]]}, "mode": _TRIANGLES}
+            | ({"indices": accessor[p["indices"]]} if "indices" in p else {})
+            for p in mesh
+        ]
+        for mesh in meshes.values()
+    ]
+    return {
+        "asset": {"version": "2.0"},
+        "scene": 0,
+        "scenes": [{"nodes": roots}],
+        "nodes": nodes,
+        "meshes": [{"primitives": mesh} for mesh in primitives],
+        "accessors": [tree["accessors"][i] for i in used],
+        "bufferViews": tree["bufferViews"],
+    }
+
+
+def _size(tree: Tree, primitive: Tree) -> tuple[int, int]:
+    """How many triangles and vertices a primitive has, its accessors checked."""
+    vertices = corners = _accessor(tree, primitive["POSITION"], (_FLOAT,), "VEC3")
+    if "indices" in primitive:
+        corners = _accessor(tree, primitive["indices"], _INDICES, "SCALAR")
+    if corners % 3:
+        raise ValueError(f"{corners} corners are not a whole number of triangles")
+    return corners // 3, vertices
 
 
 def _accessor(tree: Tree, index: int, kinds: tuple[int, ...], shape: str) -> int:

@@ -139,6 +139,8 @@ def edited(**changes: object) -> bytes:
         ({"scenes": [{"nodes": []}]}, "shows 0 triangles"),
         ({"nodes": [{"mesh": 0, "children": [0]}]}, "met twice"),
         ({"nodes": [{"mesh": 5}]}, "IndexError"),
+        ({"scenes": [{"nodes": [0] * 2}]}, "met twice"),
+        ({"buffers": [{"byteLength": 2_000_000_000, "uri": "a.bin"}] * 9}, "its buffers have 18.0 GB"),
         ({"nodes": 7}, "TypeError"),
         ({"nodes": [{"mesh": 0, "translation": [1e999, 0, 0]}]}, "3 of 3 vertices are not finite"),
         ({"meshes": [{"primitives": [{"attributes": {"POSITION": 1}, "mode": 1}]}]}, "shows 0 triangles"),
@@ -174,6 +176,28 @@ def test_gltf_accessors(key: str, value: object, sentence: str) -> None:
     tree["accessors"][0][key] = value
     with pytest.raises(ValueError, match=sentence):
         decode_gltf(json.dumps(tree).encode(), HERE)
+
+
+def test_gltf_shown_too_often() -> None:
+    """Many nodes show one small mesh as more vertices than are read."""
+    tree = json.loads(shape_seeds.gltf())
+    del tree["meshes"][0]["primitives"][0]["indices"]
+    tree["buffers"] = [{"byteLength": 36 * 1000, "uri": "data:;base64," + base64.b64encode(bytes(36_000)).decode()}]
+    tree["bufferViews"] = [{"buffer": 0, "byteLength": 36_000}] * 2
+    tree["accessors"][1]["count"] = 3000
+    tree["nodes"] = [{"mesh": 0}] * 40_000
+    tree["scenes"] = [{"nodes": list(range(40_000))}]
+    with pytest.raises(ValueError, match="40000000 triangles of 120000000 vertices"):
+        decode_gltf(json.dumps(tree).encode(), HERE)
+
+
+def test_gltf_meshes_that_are_not_shown_are_not_read() -> None:
+    tree = json.loads(shape_seeds.gltf())
+    tree["meshes"].insert(0, {"primitives": [{"attributes": {"POSITION": 77}}]})
+    tree["accessors"].insert(0, {"componentType": 5126, "count": 10**12, "type": "VEC3"})  # zeros, by the standard
+    tree["meshes"][1]["primitives"][0] = {"attributes": {"POSITION": 2, "NORMAL": 0}, "indices": 1}
+    tree["nodes"][0]["mesh"] = 1
+    assert soup(decode_gltf(json.dumps(tree).encode(), HERE))[0, 1].tolist() == [2, 2, 3]
 
 
 def test_gltf_index_beyond_the_vertices() -> None:
