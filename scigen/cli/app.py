@@ -18,6 +18,7 @@ from scigen.cli.guard import guarded
 from scigen.cli.refine import refine
 from scigen.cli.sample import sample_molecules
 from scigen.cli.score import score_molecules
+from scigen.cli.score_points import score_points
 from scigen.cli.score_refine import score_refine
 from scigen.cli.train import check, train
 
@@ -40,6 +41,7 @@ app.add_typer(data, name="data")
 sample.command("molecules")(sample_molecules)
 score.command("molecules")(score_molecules)
 score.command("refine")(score_refine)
+score.command("points")(score_points)
 data.command("prepare")(prepare)
 app.command()(refine)
 app.command()(train)

@@ -9,13 +9,26 @@ Achlioptas et al. 2018, arXiv:1707.02392.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from scigen.metrics.stats import Z95, bootstrap, wilson
 
-__all__ = ["Estimate", "coverage", "grid_cells", "halves", "jensen_shannon", "minimum_matching", "neighbour_accuracy"]
+__all__ = [
+    "Estimate",
+    "all_pairs",
+    "coverage",
+    "grid_cells",
+    "halves",
+    "jensen_shannon",
+    "minimum_matching",
+    "neighbour_accuracy",
+]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -25,6 +38,19 @@ class Estimate:
     value: float
     interval: tuple[float, float] | None
     n: int
+
+
+def all_pairs(
+    items: Sequence[T], distance: Callable[[T, T], float], progress: Callable[[int, int], None]
+) -> np.ndarray:
+    """The symmetric matrix `[n, n]` of a distance that is 0 between an item and itself; `progress(done, total)`."""
+    n = len(items)
+    out = np.zeros((n, n))
+    for i in range(n):
+        for j in range(i + 1, n):
+            out[i, j] = out[j, i] = distance(items[i], items[j])
+        progress((i + 1) * (2 * n - i) // 2, n * (n + 1) // 2)
+    return out
 
 
 def neighbour_accuracy(distance: np.ndarray, g: int) -> dict[str, Estimate]:

@@ -14,7 +14,8 @@ class Score:
 
     `value` is None when the score could not be measured; `note` then says why and how to mend it. `data` is the
     value of held-out real data under the same definition: the row to compare with, since no rule gives real data
-    100 %. `baseline` is the value of a trivial method, which any model must beat.
+    100 %. `baseline` is the value of a trivial method, which any model must beat, `floor` what two measurements of one
+    and the same object score, which none can.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Score:
     baseline: float | None = None
     unit: str = ""
     note: str = ""
+    floor: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The row as plain JSON types."""

@@ -51,8 +51,8 @@ def farthest(points: Tensor, k: int, mask: Tensor | None = None, start: Tensor |
     last = _central(points, real) if start is None else start
     chosen = [last]
     for _ in range(k - 1):
-        here = [x.gather(1, last[:, None]) for x in axes]
-        near = torch.minimum(near, sum((x - y).square() for x, y in zip(axes, here)))
+        dx, dy, dz = (x - x.gather(1, last[:, None]) for x in axes)
+        near = torch.minimum(near, dx * dx + dy * dy + dz * dz)
         # A chosen point never comes again, not even where points coincide.
         near = near.scatter(1, last[:, None], -torch.inf)
         last = near.argmax(1)
