@@ -2,7 +2,7 @@
 
     python -m benchmarks.molecule_quality --n 10000 --seeds 3            the table, mean and spread over seeds
     python -m benchmarks.molecule_quality --seeds 3 --card PATH           the same, and the means into the JSON card
-    python -m benchmarks.molecule_quality --sweep steps --n 1000         steps 20 / 50 / 100 / 200
+    python -m benchmarks.molecule_quality --sweep steps --n 1000         edm and ancestral at several evaluations
     python -m benchmarks.molecule_quality --sweep processes --n 1000     all processes and solvers, equal evaluations
 
 Prints Markdown; the QM9 test row, measured the same way, stands beside every table.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ COMBINATIONS = [(p, s) for p in ("flow", "cosine", "vp", "subvp", "ve") for s in
         "tokens-pc", "dpmpp2m-sde", "dpm2", "dpm3", "dpmpp3m", "pndm", "unipc", "euler", "heun", "edm", "pc", "sde",
     )
 ] + [("vp", "heun"), ("vp", "pc"), ("ve", "heun")]  # fmt: skip
+EVALUATIONS = 64  # of the network a molecule, the sampler's default: 32 intervals of edm
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,9 @@ def measure(weights: store.Weights, plan: Plan, label: str, n: int, seed: int, e
     if lost := n - len(mols):
         label += f" ({lost} not finite)"
     scores = score_molecules(mols, check_molecules(mols), extras)
-    return Row(label, seconds, {s.name: s.value for s in scores}, {s.name: s.data for s in scores})
+    row = Row(label, seconds, {s.name: s.value for s in scores}, {s.name: s.data for s in scores})
+    print("\n".join(table([row])), file=sys.stderr, flush=True)  # hours may lie between this row and the table
+    return row
 
 
 def plan_for(weights: store.Weights, process: str, solver: str, steps: int, **settings: float) -> Plan:
@@ -96,7 +100,8 @@ def _mean(rows: Sequence[Row]) -> Row:
 def _write_card(path: Path, args: argparse.Namespace, mean: Row) -> None:
     """What a card says of quality: how it was measured, the means, and the data row under the same definitions."""
     card = json.loads(path.read_text())
-    how = {"samples": args.n, "seeds": list(range(args.seeds)), "steps": args.steps, "solver": "ancestral"}
+    steps = intervals(args.solver, args.evaluations)
+    how = {"samples": args.n, "seeds": list(range(args.seeds)), "steps": steps, "solver": args.solver}
     card["scores"] = {**how, "mean": mean.scores, "qm9_test": mean.data}
     path.write_text(json.dumps(card, indent=2) + "\n")
 
@@ -107,20 +112,26 @@ def main() -> None:
     parser.add_argument("--weights", default="molecules-qm9")
     parser.add_argument("--n", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--solver", default="edm")
+    parser.add_argument("--evaluations", type=int, default=EVALUATIONS, help="network evaluations a molecule")
     parser.add_argument("--sweep", choices=("steps", "processes", "sharpness"))
     parser.add_argument("--extras", nargs="*", default=[], help="posebusters fcd mmff gfn2")
     parser.add_argument("--card", type=Path, help="JSON card to write the mean scores into")
     args = parser.parse_args()
     weights = store.read(args.weights)
+    evaluations, steps = args.evaluations, intervals(args.solver, args.evaluations)
     if args.sweep == "steps":
-        jobs = [(f"{k} steps", plan_for(weights, "flow", "ancestral", k)) for k in (20, 50, 100, 200)]
+        jobs = [
+            (f"{solver}, {k} evaluations", plan_for(weights, "flow", solver, intervals(solver, k)))
+            for solver in ("edm", "ancestral")
+            for k in (20, 32, 50, 64, 100)
+        ]
     elif args.sweep == "sharpness":
-        jobs = [(f"power {p}", plan_for(weights, "flow", "ancestral", args.steps, sharpness=p)) for p in (1, 1.5, 2, 3)]
+        jobs = [(f"power {p}", plan_for(weights, "flow", args.solver, steps, sharpness=p)) for p in (1, 1.5, 2, 3)]
     elif args.sweep == "processes":
-        jobs = [(f"{p}, {s}", plan_for(weights, p, s, intervals(s, args.steps))) for p, s in COMBINATIONS]
+        jobs = [(f"{p}, {s}", plan_for(weights, p, s, intervals(s, evaluations))) for p, s in COMBINATIONS]
     else:
-        plan = plan_for(weights, "flow", "ancestral", args.steps)
+        plan = plan_for(weights, "flow", args.solver, steps)
         rows = [measure(weights, plan, f"seed {seed}", args.n, seed, args.extras) for seed in range(args.seeds)]
         print("\n".join(table([*rows, _mean(rows)] if len(rows) > 1 else rows)))
         if args.card:

@@ -39,8 +39,8 @@ def sample_molecules(
     repeats: Annotated[int, typer.Option(min=1, help="Walks over each interval with --keep (RePaint).")] = 1,
     refine: Annotated[bool, typer.Option("--refine", help="Refine whole valid ones, see `scigen refine`.")] = False,
     process: Annotated[str, typer.Option(help=f"{', '.join(PROCESSES)}. All from the same weights.")] = "flow",
-    solver: Annotated[str, typer.Option(help=f"{', '.join(SOLVERS)}.")] = "ancestral",
-    steps: Annotated[int, typer.Option(min=2, help="Solver intervals.")] = 100,
+    solver: Annotated[str | None, typer.Option(help=f"{', '.join(SOLVERS)} [default: edm; see below].")] = None,
+    steps: Annotated[int | None, typer.Option(min=2, help="Solver intervals [default: 32 of edm, else 100].")] = None,
     grid: Annotated[str, typer.Option(help=f"{', '.join(GRIDS)}: where the steps lie.")] = "late",
     eta: Annotated[float | None, typer.Option(min=0, max=1, help="Fresh noise of ddim: 0 none, 1 ancestral.")] = None,
     sharpness: Annotated[float, typer.Option(min=0.1, help="Power on token and bond probabilities.")] = 1.5,
@@ -52,8 +52,9 @@ def sample_molecules(
     """Draw molecules from trained weights: SDF, CSV, PNG, scores with the QM9 row beside them.
 
     On a shared noise grid `--process` changes only the ends and the solver's clock: with ancestral, ddim and the
-    multistep solvers every affine process gives nearly the same samples; euler, heun and sde do differ. A step costs
-    one evaluation of the network; two with dpm2, heun, edm, pc and tokens-pc, three with dpm3.
+    multistep solvers every affine process gives nearly the same samples; euler, heun, edm and sde do differ. So edm is
+    the default of flow alone; other processes, and --keep, are drawn by ancestral. A step costs one evaluation of the
+    network; two with dpm2, heun, edm, pc and tokens-pc, three with dpm3.
 
     `--keep` draws molecules that contain a fragment and, unless --index asks for exact samples, keeps the valid ones.
     """
@@ -64,6 +65,8 @@ def sample_molecules(
     if refine and keep:
         raise UsageError("--refine moves every atom and --keep holds some in place; use one of the two.")
     atoms = _atoms(n_atoms)
+    solver = solver or ("edm" if process == "flow" and keep is None else "ancestral")
+    steps = steps or (32 if solver == "edm" else 100)
     plan_of = _plan(process, solver, grid, steps, eta, sharpness)
     fragment, facts = _fragment(keep, grow_at, repeats)
 
