@@ -54,9 +54,7 @@ class LatentTransformer(nn.Module):
         for weight in (self.modulation.weight, self.modulation.bias, self.out.weight, self.out.bias):
             nn.init.zeros_(weight)  # x0 = alpha y at first, the best guess that ignores everything
 
-    def forward(
-        self, x: State, logsnr: Tensor, previous: Mapping[str, Tensor] | None = None
-    ) -> dict[str, Tensor]:
+    def forward(self, x: State, logsnr: Tensor, previous: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """`pos [B, K, 3]` and `feat [B, K, F]` of x0, zero on padding; `previous` beliefs are not looked at."""
         h = self.token(self.inputs(torch.cat([x["pos"], x["feat"]], -1)))
         if "start" in x:

@@ -61,9 +61,7 @@ class VectorTransformer(nn.Module):
                        self.vector_out.weight):  # fmt: skip
             nn.init.zeros_(weight)  # x0 = alpha y at first, the best guess that ignores everything
 
-    def forward(
-        self, x: State, logsnr: Tensor, previous: Mapping[str, Tensor] | None = None
-    ) -> dict[str, Tensor]:
+    def forward(self, x: State, logsnr: Tensor, previous: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """`pos [B, K, 3]` and `feat [B, K, S + 3 V]` of x0, zero on padding; `previous` beliefs are not looked at."""
         token = torch.cat([x["pos"], x["feat"]], -1)
         (scalar, vector), (s, v) = self.parts(token), self.parts(x["start"] if "start" in x else 0 * token)

@@ -50,9 +50,7 @@ class PointNetwork(nn.Module):
         for weight in (self.modulation.weight, self.modulation.bias, self.out.weight, self.out.bias):
             nn.init.zeros_(weight)  # x0 = alpha y at first, the best guess that ignores everything
 
-    def forward(
-        self, x: State, logsnr: Tensor, previous: Mapping[str, Tensor] | None = None
-    ) -> dict[str, Tensor]:
+    def forward(self, x: State, logsnr: Tensor, previous: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """`pos [B, N, 3]` of x0, zero on padding; `previous` beliefs are not looked at."""
         h = self.point(fourier(x["pos"], self.config.octaves))
         tokens = self.tokens.expand(len(h), -1, -1)

@@ -101,7 +101,8 @@ def test_the_batch_does_not_show(kind):
     net, x = small(kind), shapes(kind)
     together, levels = run(net, x), torch.linspace(-4, 5, 3, dtype=torch.float64)
     for k, n in enumerate(SIZES):
-        own = {name: v[k : k + 1] if v.dim() < 2 or v.shape[1] != 9 else v[k : k + 1, :n] for name, v in x.fields.items()}
+        one = x.map(lambda v, k=k: v[k : k + 1])
+        own = {name: v[:, :n] if v.dim() > 1 and v.shape[1] == 9 else v for name, v in one.fields.items()}
         alone = run(net, State(own, x.mask[k : k + 1, :n]), levels[k : k + 1])
         assert (alone[0] - together[k, :n]).abs().max() < 1e-12
 

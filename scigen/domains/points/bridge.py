@@ -22,9 +22,9 @@ from scigen.domains.points.process import LOGSNR_RANGE, Scale, joined
 from scigen.process.brownian import Brownian
 from scigen.process.product import Product
 from scigen.solver.bridge import given_start
+from scigen.solver.dpm import dpmpp_2m
 from scigen.solver.grids import uniform
 from scigen.solver.loop import Solver, ancestral, sample
-from scigen.solver.multistep import dpmpp_2m
 from scigen.state import Rng, State, Time, as_time, expand
 
 __all__ = [
@@ -102,9 +102,7 @@ def draw_sde(
     return x1.replace(**belief)
 
 
-def draw_ode(
-    network: Network, spread: Scale, x1: State, rng: Rng, steps: int = 10, solver: Solver = dpmpp_2m
-) -> State:
+def draw_ode(network: Network, spread: Scale, x1: State, rng: Rng, steps: int = 10, solver: Solver = dpmpp_2m) -> State:
     """The same law by an affine solver on the bridge's probability flow (`solver.given_start`): noise is drawn once."""
     bridge, denoise = bridge_process(spread), bridge_denoiser(network, spread)
     parts = dict(bridge.parts)
@@ -126,4 +124,3 @@ def regress(network: Network, spread: Scale, x1: State) -> State:
 def repeated(x: State, count: int) -> State:
     """A batch of one, `count` times."""
     return x.map(lambda v: v.expand(count, *v.shape[1:]))
-

@@ -53,9 +53,7 @@ def shape_process(affine: Affine, fields: tuple[str, ...] = ("pos", "feat")) -> 
     return Product(dict.fromkeys(fields, affine), _without_padding(fields))
 
 
-def shape_denoiser(
-    network: Network, process: Product, logsnr_range: tuple[float, float] = LOGSNR_RANGE
-) -> Denoiser:
+def shape_denoiser(network: Network, process: Product, logsnr_range: tuple[float, float] = LOGSNR_RANGE) -> Denoiser:
     """Belief of a network about every field of `shape_process`, under any affine process.
 
     The fields are shown divided by the standard deviation of x_t; the conditioning is clamped to the levels trained on.
