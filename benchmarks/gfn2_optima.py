@@ -57,8 +57,12 @@ def drawn(pairs: PairSet, n: int) -> PairSet:
 
 
 def minimum(molecule: Molecule, start: np.ndarray) -> tuple[np.ndarray, int, bool]:
-    """The minimum reached from `start [N, 3]` in Å, the energies it took, and whether it is one."""
+    """The minimum reached from `start [N, 3]` in Å, the energies it took, and whether it is one.
+
+    Where the electrons do not settle, the last geometry at which they did.
+    """
     from scipy.optimize import minimize
+    from tblite.exceptions import TBLiteRuntimeError
     from tblite.interface import Calculator
 
     x0 = start.astype(np.float64) / BOHR
@@ -70,10 +74,11 @@ def minimum(molecule: Molecule, start: np.ndarray) -> tuple[np.ndarray, int, boo
 
     def energy_and_gradient(y: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal last, evaluations, found
-        found = x0 + (scale @ y).reshape(-1, 3)
-        engine.update(positions=found)
-        last = engine.singlepoint(last)
+        x = x0 + (scale @ y).reshape(-1, 3)
         evaluations += 1
+        engine.update(positions=x)
+        last = engine.singlepoint(last)
+        found = x
         gradient = last.get("gradient").ravel()
         if np.linalg.norm(gradient) < GRADIENT:
             raise StopIteration
@@ -84,6 +89,8 @@ def minimum(molecule: Molecule, start: np.ndarray) -> tuple[np.ndarray, int, boo
         minimize(energy_and_gradient, np.zeros(x0.size), jac=True, method="L-BFGS-B", options=options)
     except StopIteration:
         return found * BOHR, evaluations, True
+    except TBLiteRuntimeError:
+        pass
     return found * BOHR, evaluations, False
 
 
