@@ -110,13 +110,18 @@ def _unnamed(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     width = rows.shape[1]
     if width in (3, 4):
         return rows[:, :3], None
-    if width == 6 and (np.abs(np.linalg.norm(rows[:, 3:], axis=1) - 1) < _UNIT_SLACK).all():
+    if width == 6 and _are_normals(rows[:, 3:]):
         return rows[:, :3], rows[:, 3:]
     if width in (6, 7) and _are_colours(rows[:, -3:]):
         return rows[:, :3], None
     raise ValueError(
         f"a row has {width} columns of unknown meaning; name them in a first line, as in `# x y z nx ny nz`"
     )
+
+
+def _are_normals(columns: np.ndarray) -> bool:
+    with np.errstate(over="ignore"):
+        return bool((np.abs(np.linalg.norm(columns, axis=1) - 1) < _UNIT_SLACK).all())
 
 
 def _are_colours(columns: np.ndarray) -> bool:
