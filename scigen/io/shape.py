@@ -11,7 +11,7 @@ __all__ = ["Cloud", "Mesh"]
 
 @dataclass(frozen=True)
 class Cloud:
-    """Points `[N, 3]`, float32, and their outward unit normals `[N, 3]` where they are known."""
+    """Points `[N, 3]`, float32, or float64 as files give them; outward unit normals `[N, 3]`, float32, where known."""
 
     points: np.ndarray
     normals: np.ndarray | None = None
@@ -22,7 +22,7 @@ class Cloud:
 
 @dataclass(frozen=True)
 class Mesh:
-    """Vertices `[V, 3]`, float32, and triangles `[F, 3]`, int32, counter-clockwise seen from outside.
+    """Vertices `[V, 3]`, float32, or float64 as files give them; triangles `[F, 3]`, int32, counter-clockwise outside.
 
     `part [F]`, int16, labels the part of the object that a triangle belongs to, where it is known.
     """
