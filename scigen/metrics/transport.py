@@ -12,6 +12,7 @@ import numpy as np
 
 __all__ = ["assignment", "emd", "random_subset"]
 
+_WORTH = 200  # points from which the rounds cost less than they save
 _ROUNDS = 30
 _TINY = np.float32(1e-30)
 
@@ -34,7 +35,7 @@ def assignment(cost: np.ndarray) -> np.ndarray:
     """
     from scipy.optimize import linear_sum_assignment
 
-    return linear_sum_assignment(_relieved(cost))[1]
+    return linear_sum_assignment(_relieved(cost) if len(cost) >= _WORTH else cost)[1]
 
 
 def random_subset(points: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:

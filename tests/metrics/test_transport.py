@@ -9,6 +9,7 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
+from scigen.metrics import transport
 from scigen.metrics.transport import assignment, emd, random_subset
 
 
@@ -34,7 +35,8 @@ def test_on_a_line_it_is_the_distance_of_sorted_points(numpy_rng):
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 @pytest.mark.parametrize("law", ["uniform", "outlier", "ties", "constant"])
-def test_the_warm_start_leaves_the_optimum(law, scale, numpy_rng):
+def test_the_warm_start_leaves_the_optimum(law, scale, numpy_rng, monkeypatch):
+    monkeypatch.setattr(transport, "_WORTH", 0)
     cost = numpy_rng.random((80, 80))
     if law == "outlier":
         cost[3], cost[:, 7] = 1e5, 1e4
