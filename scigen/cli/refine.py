@@ -50,8 +50,8 @@ def refine(
 
     Exit code 0: all written; 3: nothing could be; 4: some records are missing, listed in x.errors.jsonl.
     """
-    target = out or file.with_name(f"{file.name.split('.')[0]}-refined.sdf")
-    _check(target, engine, n, start, on_unknown)
+    target = out or file.with_name(f"{Path(file.name.removesuffix('.gz')).stem}-refined.sdf")
+    _check(target, engine, n, draws, start, on_unknown)
     place = chosen_device(device)
 
     from scigen.cli.progress import bars
@@ -68,7 +68,7 @@ def refine(
         raise typer.Exit(4)
 
 
-def _check(out: Path, engine: str, n: int, start: str, on_unknown: str) -> None:
+def _check(out: Path, engine: str, n: int, draws: int, start: str, on_unknown: str) -> None:
     from scigen.cli.thresholds import suggest
 
     choices = (("--engine", engine, ENGINES), ("--start", start, STARTS), ("--on-unknown", on_unknown, UNKNOWN))
@@ -77,6 +77,8 @@ def _check(out: Path, engine: str, n: int, start: str, on_unknown: str) -> None:
             raise UsageError(f"`{option} {name}`: there is no such name; {suggest(name, known)}")
     if n > 1 and engine != "sde":
         raise UsageError(f"--n {n}: --engine {engine} has one geometry for a molecule; use --engine sde.")
+    if draws == 1:
+        raise UsageError("--draws 1: a spread needs at least 2 draws; 0 leaves the uncertainty out.")
     if out.suffix.lower() not in (".sdf", ".sd"):
         raise UsageError(f"--out {out}: refined molecules are written as SDF; end the name in .sdf.")
     if engine == "gfn2":

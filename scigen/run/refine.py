@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from scigen.domains.molecules.codec import from_rdkit
 from scigen.domains.molecules.refine.apply import Walk, refine, spread
 from scigen.domains.molecules.refine.start import has_geometry
 from scigen.domains.molecules.refine.stereo import flipped, labels
-from scigen.errors import InputError
+from scigen.errors import InputError, NumericError
 from scigen.io.records import Record
 from scigen.metrics.chem import pack, unpack
 from scigen.metrics.superpose import rmsd, superpose
@@ -54,7 +54,8 @@ class Refined:
 
     `mol` is the record's molecule (with hydrogens, when it came without a geometry), `displacement [n]` the RMSD in Å
     of each geometry to the input, or to the MMFF94 start where the input had none. `uncertainty [N]` is each atom's
-    spread over the draws of the bridge in Å, None without draws. `start` says where it began.
+    spread over the draws of the bridge in Å, None without draws. `start` says where it began. `held` marks a molecule
+    whose refined geometry was not trusted: `mol` stays where it lay.
     """
 
     record: Record
@@ -64,13 +65,15 @@ class Refined:
     uncertainty: np.ndarray | None = None
     start: str = ""
     reason: str | None = None
+    held: bool = False
 
 
 def refine_records(weights: Weights | None, request: Request, records: Iterable[Record]) -> Iterator[Refined]:
     """One `Refined` per record, in order, `CHUNK` of them at a time; each start under a deadline of its own.
 
     The graph and the order of atoms are the input's; a geometry that changed a CIP label is not handed on. `weights` is
-    needed unless the engine is "gfn2". Raises `InputError` for weights that do not refine molecules.
+    needed unless the engine is "gfn2". Raises `InputError` for weights that do not refine molecules, and `NumericError`
+    when no geometry of a chunk is finite.
     """
     sizes = trained_sizes(weights) if weights is not None else None
     stream = iter(records)
@@ -117,6 +120,8 @@ def _finish(
     mols = {k: unpack(starts[k].value["mol"]) for k, reason in enumerate(reasons) if reason is None}
     keys = [chunk[k].index for k in mols]
     found = dict(zip(mols, _geometries(list(mols.values()), keys, weights, request), strict=True))
+    if found and not any(np.isfinite(pos).all() for pos, _ in found.values()):
+        raise NumericError(f"None of {len(found)} refined geometries is finite; the weights are broken.")
     for k, record in enumerate(chunk):
         yield _laid(record, mols[k], *found[k], request) if k in mols else _none(record, reasons[k])
 
@@ -146,10 +151,10 @@ def _laid(record: Record, mol: Mol, found: np.ndarray, draws: np.ndarray | None,
     assert own is not None
     before = own.GetConformer().GetPositions()
     if not np.isfinite(found).all():
-        return _none(record, "a coordinate came out non-finite")
+        return replace(_none(record, "a coordinate came out non-finite"), mol=own, held=True)
     marks = labels(mol, before)
     if lost := [place for x in found for place in flipped(marks, labels(mol, x))]:
-        return _none(record, f"the handedness of {lost[0]} would change")
+        return replace(_none(record, f"the handedness of {lost[0]} would change"), mol=own, held=True)
     pos = np.stack([superpose(x, before) for x in found])
     moved = np.array([rmsd(x, before) for x in pos])
     start = ("MMFF94" if request.relax else "given") if given else "ETKDG, MMFF94"

@@ -59,9 +59,9 @@ def refine_file(
 ) -> Summary:
     """Refine every record of `path` into the SDF `out`, titles and data items kept, and say what became of them.
 
-    With `keep` a molecule that cannot be refined is written as it came, if it came with a geometry. What is not written
-    is listed in `errors_beside(out)`, which a run without failures removes. Raises `InputError`, and writes nothing,
-    when no record can be written; `ResourceError` when the disk refuses.
+    A molecule whose handedness would change is written as it came; with `keep`, so is any other that cannot be refined
+    and came with a geometry. What is not written is listed in `errors_beside(out)`, which a run without failures
+    removes. Raises `InputError`, and writes nothing, when no record can be written; `ResourceError` when it may not.
     """
     began, summary = time.perf_counter(), Summary()
     with ExitStack() as stack:
@@ -102,7 +102,7 @@ def _written(
 ) -> Iterator[Written]:
     """What goes into the SDF; everything else goes to `fail`. Raises `InputError` when nothing does."""
     for one in refined:
-        kept = one.reason is not None and keep and one.mol is not None and has_geometry(one.mol)
+        kept = one.reason is not None and (keep or one.held) and one.mol is not None and has_geometry(one.mol)
         if one.reason is not None and not kept:
             row = {"index": one.record.index, "title": one.record.title, "reason": one.reason}
             summary.counts["failed"] += 1
@@ -139,6 +139,7 @@ def _geometries(one: Refined, request: Request, summary: Summary) -> Iterator[Wr
 def _titled(one: Refined) -> Mol:
     from rdkit import Chem
 
+    assert one.mol is not None
     mol = Chem.Mol(one.mol)
     mol.SetProp("_Name", one.record.title)
     return mol

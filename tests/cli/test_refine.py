@@ -217,6 +217,33 @@ def test_a_start_that_takes_too_long_costs_its_molecule_alone(
 
 
 @pytest.mark.usefixtures("near")
+def test_an_inverted_molecule_is_written_as_it_lay(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def inverted(network, starts, keys, walk, *_):
+        return [-m.pos[None].astype(np.float64).repeat(walk.draws, 0) for m in starts]
+
+    monkeypatch.setattr("scigen.run.refine.refine", inverted)
+    (tmp_path / "in.smi").write_text("C[C@H](O)F\nCCO\n")
+    assert refine(weights, tmp_path / "in.smi", tmp_path / "out.sdf") == 0
+    assert "1 refined, 1 kept" in capsys.readouterr().out
+    mol, _ = read(tmp_path / "out.sdf")
+    assert mol.GetProp("scigen_status") == "kept: the handedness of atom 2 would change"
+    Chem.SanitizeMol(mol)
+    Chem.AssignStereochemistryFrom3D(mol)
+    assert Chem.MolToSmiles(Chem.RemoveHs(mol)) == "C[C@H](O)F"
+
+
+@pytest.mark.usefixtures("near")
+def test_weights_with_nan_are_a_numeric_error(
+    molecules: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = exported(tmp_path / "nan.safetensors", "vector_out.weight", domain="refine", sizes={"3": 1, "29": 1})
+    assert refine(path, molecules, tmp_path / "out.sdf") == 5
+    assert "None of 4 refined geometries is finite" in sentence(capsys) and not (tmp_path / "out.sdf").exists()
+
+
+@pytest.mark.usefixtures("near")
 def test_gfn2_refines_what_the_bridge_cannot(tmp_path: Path) -> None:
     pytest.importorskip("tblite")
     write_sdf(tmp_path / "in.sdf", [embedded("CS")])
@@ -234,6 +261,7 @@ def test_gfn2_refines_what_the_bridge_cannot(tmp_path: Path) -> None:
         ("--n 0", 2, "0"),
         ("--steps 0", 2, "0"),
         ("--draws -1", 2, "-1"),
+        ("--draws 1", 2, "at least 2 draws"),
         ("--n 3", 2, "use --engine sde"),
         ("--n 3 --engine gfn2", 2, "use --engine sde"),
         ("--out x.xyz", 2, "end the name in .sdf"),

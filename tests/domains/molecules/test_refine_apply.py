@@ -193,6 +193,7 @@ def test_an_inverted_centre_is_not_handed_on() -> None:
     handed, flat = start_of(parse_smiles("C[C@H](O)F")), start_of(parse_smiles("O"))
     one, two = refine_records(weights(Folder()), Request(), records(handed, flat))
     assert one.reason == "the handedness of atom 2 would change" and one.pos.size == 0
+    assert one.held and one.mol is handed, "it stays where it lay"
     assert two.reason is None and two.pos.shape == (1, 3, 3)
 
 
