@@ -15,7 +15,7 @@ from scigen.errors import InputError
 from scigen.io.npz import read_npz, write_npz
 from scigen.state import State
 
-__all__ = ["LatentBatches", "load_latents", "matched", "save_latents"]
+__all__ = ["LatentBatches", "load_latents", "matched", "observation", "save_latents"]
 
 _FIELDS = {"pos": np.float32, "feat": np.float32, "category": np.int64, "given": np.float32, "given_mask": np.bool_}
 
@@ -39,6 +39,12 @@ def load_latents(path: Path) -> tuple[State, tuple[str, ...]]:
         raise InputError(f"'{path}': what the shapes are conditioned on is not there for each; encode them again.")
     names = tuple(str(name) for name in arrays.get("categories", ()))
     return State(fields, torch.from_numpy(arrays["mask"].astype(bool))), names
+
+
+def observation(x: State) -> State:
+    """The tokens that shapes are given, as latents of their own: the partial clouds of stored pairs."""
+    pos, feat = x["given"].split([3, x["given"].shape[-1] - 3], -1)
+    return State({"pos": pos, "feat": feat}, x["given_mask"])
 
 
 @dataclass(frozen=True)

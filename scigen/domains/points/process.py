@@ -21,6 +21,7 @@ from scigen.state import State, Time, expand
 __all__ = ["LOGSNR_RANGE", "Scale", "blank", "joined", "shape_denoiser", "shape_process"]
 
 LOGSNR_RANGE = (-10.0, 10.0)
+_TOKENS = ("start", "given")  # fields of positions and features side by side
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,12 @@ class Scale:
         return cls(**rms)
 
     def enter(self, x: State) -> State:
-        """`pos` and `feat` in units of variance one."""
-        return x.replace(**{name: x[name] / getattr(self, name) for name in ("pos", "feat") if name in x})
+        """Positions and features, those in `start` and `given` too, in units of variance one."""
+        return _multiplied(x, 1 / self.pos, 1 / self.feat)
 
     def leave(self, x: State) -> State:
         """Back to stored units."""
-        return x.replace(**{name: x[name] * getattr(self, name) for name in ("pos", "feat") if name in x})
+        return _multiplied(x, self.pos, self.feat)
 
 
 def shape_process(affine: Affine, fields: tuple[str, ...] = ("pos", "feat")) -> Product:
@@ -86,3 +87,9 @@ def joined(x: State) -> Tensor:
 
 def _without_padding(fields: tuple[str, ...]) -> Callable[[State], State]:
     return lambda x: x.replace(**{name: x[name] * x.mask[..., None] for name in fields})
+
+
+def _multiplied(x: State, pos: float, feat: float) -> State:
+    alone = {name: x[name] * factor for name, factor in (("pos", pos), ("feat", feat)) if name in x}
+    tokens = {name: torch.cat([x[name][..., :3] * pos, x[name][..., 3:] * feat], -1) for name in _TOKENS if name in x}
+    return x.replace(**alone, **tokens)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from scigen.domains.points.latents import LatentBatches, load_latents, matched, save_latents
+from scigen.domains.points.latents import LatentBatches, load_latents, matched, observation, save_latents
 from scigen.domains.points.prior_task import PriorLoss, PriorTask, forget_class, prior_loss
-from scigen.domains.points.process import Scale, shape_process
+from scigen.domains.points.process import Scale, joined, shape_process
 from scigen.domains.points.raw_task import RawTask, some_points
 from scigen.domains.points.sampler import Plan, draw_shapes
 from scigen.errors import InputError
@@ -56,11 +56,13 @@ def rng(seed: int = 0) -> torch.Generator:
 
 def test_latents_come_back_from_a_file(tmp_path):
     x = latents()
-    x = x.replace(given=torch.randn(12, 5, 7), given_mask=torch.ones(12, 5, dtype=torch.bool))
+    seen = latents(tokens=5, seed=1)
+    x = x.replace(given=joined(seen), given_mask=seen.mask)
     save_latents(tmp_path / "a.npz", x, ["chair", "lamp", "car"])
     again, names = load_latents(tmp_path / "a.npz")
     assert names == ("chair", "lamp", "car") and torch.equal(again.mask, x.mask)
     assert set(again.fields) == set(x.fields) and all(torch.equal(again[k], x[k]) for k in x.fields)
+    assert all(torch.equal(observation(again)[k], seen[k]) for k in ("pos", "feat"))
     assert LatentBatches(again, 4, 0).content_hash() == LatentBatches(x, 4, 0).content_hash()
 
 
@@ -114,6 +116,9 @@ def test_scales_give_unit_variance_and_take_it_back():
     assert scale.pos == pytest.approx(0.2, rel=0.05) and scale.feat == pytest.approx(3, rel=0.05)
     assert Scale.of(inside).pos == pytest.approx(1) and Scale.of(inside).feat == pytest.approx(1)
     assert torch.allclose(scale.leave(inside)["feat"], x["feat"])
+    carried = scale.enter(x.replace(start=joined(x), given=joined(x)))
+    assert torch.equal(carried["start"], joined(inside)) and torch.equal(carried["given"], joined(inside))
+    assert torch.allclose(scale.leave(carried)["given"], joined(x))
     with pytest.raises(ValueError, match="`pos` has the root mean square 0"):
         Scale.of(x.replace(pos=0 * x["pos"]))
 
