@@ -1,7 +1,7 @@
 """Pictures of meshes and clouds in the unit frame: an orthographic three-quarter view with a depth buffer, in numpy.
 
-Meshes are shaded flat and coloured by part, clouds are drawn as small balls. All pictures show the same window, the cube
-around the unit sphere, so that shapes side by side compare.
+Meshes are shaded flat and coloured by part, clouds are drawn as small balls. All pictures show the same window, that of
+the unit sphere, so that shapes side by side compare.
 """
 
 from __future__ import annotations

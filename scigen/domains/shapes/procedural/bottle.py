@@ -38,18 +38,18 @@ class Bottle:
     waist: str = one_of(straight=3, pinched=1)
 
 
-def _rings(p: Bottle, profile: np.ndarray, inset: float) -> Solid:
-    """A solid whose outline runs from the body's to a circle as the radius falls to the neck's."""
+def _rings(p: Bottle, profile: np.ndarray, wall: float = 0.0) -> Solid:
+    """A solid `wall` within the profile, the outline running from the body's to a circle as it narrows to the neck."""
+    along = np.gradient(profile, axis=0)
+    normal = np.stack([along[:, 1], -along[:, 0]], 1) / np.linalg.norm(along, axis=1, keepdims=True)
     rings = []
-    for radius, height in profile:
-        round_ = np.clip((p.radius - radius) / (p.radius - p.neck_radius), 0, 1)
-        if p.section == "round":
-            outline = superellipse(2 * radius, 2 * radius, 2.0, 28)
-        else:
-            power, flat = p.squareness + (2 - p.squareness) * round_, p.depth + (1 - p.depth) * round_
-            outline = superellipse(2 * radius, 2 * radius * flat, power, 28)
-        shrink = 1 - inset / np.abs(outline).max(0)
-        rings.append(np.insert(outline * shrink, 1, height, axis=1))
+    for (radius, height), (inwards, down) in zip(profile, wall * normal):
+        fall = np.clip((p.radius - radius) / (p.radius - p.neck_radius), 0, 1)
+        power, flat = (2.0, 1.0) if p.section == "round" else (p.squareness, p.depth)
+        power, flat = power + (2 - power) * fall, flat + (1 - flat) * fall
+        outline = superellipse(2 * radius, 2 * radius * flat, power, 28)
+        outline = outline * (1 - inwards / np.abs(outline).max(0))
+        rings.append(np.insert(outline, 1, height - down, axis=1))
     return loft(np.stack(rings))
 
 
@@ -106,7 +106,7 @@ def _cap(p: Bottle, top: float) -> Solid:
 def _solids(p: Bottle) -> Mapping[str, Solid]:
     outside, start = _outside(p), p.body_height + p.shoulder_height
     top, r = start + p.neck_height, p.neck_taper * p.neck_radius
-    body = _rings(p, outside, 0.0)
+    body = _rings(p, outside)
     hollow = outside[outside[:, 0] > p.neck_radius * 1.05]
     hollow = np.column_stack([hollow[:, 0], hollow[:, 1].clip(p.wall + 0.2)])[3:]
     bore = revolve([(p.neck_radius - p.wall, start - 0.9 * p.shoulder_height), (r - p.wall, top + 0.01)], 20)

@@ -51,6 +51,8 @@ def _back(p: Chair) -> Solid:
     else:
         post = width / 2 - t / 2
         frame = [both(box((t, high - low, t), (post, (high + low) / 2, 0)))]
+        # A rounded seat leaves its corners, so a rail along its edge carries the posts.
+        frame.append(box((width - t, -low, t), (0, low / 2, 0)))
         frame.append(slab((width, 0.16 * high, 1.2 * t), (0, 0.92 * high, 0), 0.4 * t, 0.4 * t))
         if p.back == "slats":
             for x in np.linspace(-post, post, p.slats + 2)[1:-1]:
@@ -66,7 +68,7 @@ def _back(p: Chair) -> Solid:
 
 def _legs(p: Chair) -> Solid:
     top, r = p.seat_height - 0.6 * p.seat_thickness, p.leg_thickness / 2
-    x, z = p.width / 2 - 1.6 * r - 0.15 * p.seat_corner, p.depth / 2 - 1.6 * r - 0.15 * p.seat_corner
+    x, z = (size / 2 - 1.6 * r - 0.3 * p.seat_corner for size in (p.width, p.depth))
     out = np.tan(np.radians(p.leg_splay)) * top
     section = circle(r, 16) if p.base == "round_legs" else rounded(2 * r, 2 * r, 0.2 * r, 1)
     solids = []
@@ -84,7 +86,7 @@ def _legs(p: Chair) -> Solid:
 
 def _sled(p: Chair) -> Solid:
     r, top = 0.4 * p.leg_thickness + 0.1 * p.leg_thickness * p.leg_taper, p.seat_height - 0.6 * p.seat_thickness
-    x, z = p.width / 2 - 2 * r, p.depth / 2 - 2 * r
+    x, z = (size / 2 - 2 * r - 0.3 * p.seat_corner for size in (p.width, p.depth))
     out = np.tan(np.radians(p.leg_splay)) * top
     path = bent([(x, top, z), (x, r, z + out), (x, r, -z - out), (x, top, -z)], 0.08)
     return both(sweep(path, circle(r, 12)))

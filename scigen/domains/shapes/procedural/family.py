@@ -14,6 +14,8 @@ from scigen.io.shape import Mesh
 
 __all__ = ["Family", "assemble", "build"]
 
+_SLIVER = 1e-5
+
 
 @dataclass(frozen=True)
 class Family:
@@ -52,7 +54,9 @@ def assemble(solids: Mapping[str, Solid], parts: tuple[str, ...]) -> Mesh:
     pieces = [piece for piece in union.decompose() if piece.volume() > 0]
     if len(pieces) != 1:
         raise ValueError(f"the parts {', '.join(solids)} make {len(pieces)} pieces ({union.status().name}), not one.")
-    mesh = pieces[0].to_mesh64()
+    # Booleans leave slivers where surfaces graze; corners closer than this to their neighbours go.
+    x0, y0, z0, x1, y1, z1 = pieces[0].bounding_box()
+    mesh = pieces[0].simplify(_SLIVER * max(x1 - x0, y1 - y0, z1 - z0)).to_mesh64()
     runs = np.diff(np.asarray(mesh.run_index).astype(np.int64)) // 3
     part = np.repeat([label[i] for i in mesh.run_original_id], runs).astype(np.int16)
     return Mesh(np.asarray(mesh.vert_properties)[:, :3], np.asarray(mesh.tri_verts).astype(np.int32), part)

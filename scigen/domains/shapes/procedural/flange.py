@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from scigen.domains.shapes.procedural.family import Family
-from scigen.domains.shapes.procedural.outlines import circle
+from scigen.domains.shapes.procedural.outlines import circle, rounded
 from scigen.domains.shapes.procedural.parameters import count, one_of, span
-from scigen.domains.shapes.procedural.paths import bezier
-from scigen.domains.shapes.procedural.solids import Solid, around, box, revolve, rod, sweep, unite
+from scigen.domains.shapes.procedural.paths import arc, bezier
+from scigen.domains.shapes.procedural.solids import Solid, extrude, revolve, rod, sweep, unite
 
 __all__ = ["FLANGE", "Flange"]
 
@@ -23,36 +23,34 @@ class Flange:
     bore: float = span(18, 40, "mm")
     wall: float = span(0.14, 0.26)
     reach: float = span(1.1, 2.0)
-    flange_radius: float = span(1.9, 2.5)
-    flange_thickness: float = span(0.22, 0.45)
+    flange_width: float = span(0.8, 1.2)
+    flange_thickness: float = span(0.25, 0.45)
     face_height: float = span(0.06, 0.14)
-    face_radius: float = span(0.25, 0.5)
+    face_width: float = span(0.15, 0.35)
     neck: float = span(0.2, 0.6)
-    neck_radius: float = span(1.15, 1.4)
-    hole: float = span(0.16, 0.25)
-    hole_circle: float = span(0.5, 0.62)
+    neck_width: float = span(0.12, 0.4)
+    hole: float = span(0.11, 0.16)
+    hole_circle: float = span(0.6, 0.72)
     second: float = span(0.6, 0.9)
     kind: str = one_of(straight=2, elbow=3, tee=3, reducer=2)
     rim: str = one_of(round=3, square=1)
     bolts: int = count(4, 8)
 
 
-def _flange(p: Flange, r: float) -> tuple[Solid, Solid]:
-    """A flange facing up at y = 0 for a bore of radius r, and its holes."""
-    thick, outer, shell = p.flange_thickness * r, p.flange_radius * r, (1 + 2 * p.wall) * r
-    sealing = shell + p.face_radius * 0.5 * (outer - shell)
-    lift = p.face_height * r
-    ring = shell + p.hole_circle * (outer - shell)
-    bolt = rod((0, -4 * r, ring), (0, r, ring), p.hole * (outer - shell) + 0.04 * r, count=12)
-    neck = [(shell, -thick - lift - p.neck * r - 0.1), (p.neck_radius * shell, -thick - lift + 0.01)]
-    face = revolve([*neck, (p.neck_radius * shell, -lift - 0.01), (sealing, -lift - 0.01), (sealing, 0.0)])
+def _flange(p: Flange, r: float) -> Solid:
+    """A flange facing up at y = 0 for a bore of radius r; widths are shares of its ring around the pipe."""
+    shell, width, thick, lift = (1 + 2 * p.wall) * r, p.flange_width * r, p.flange_thickness * r, p.face_height * r
+    ring, neck = shell + p.hole_circle * width, shell + p.neck_width * width
     if p.rim == "square":
-        plate = box((1.8 * outer, thick, 1.8 * outer), (0, -lift - thick / 2, 0))
-        holes = [s.rotate((0, 45, 0)) for s in around(bolt.translate((0, 0, 0.12 * outer)), 4)]
+        rim, turn = rounded(1.9 * (shell + width), 1.9 * (shell + width), 0.3 * width), arc(1.14 * ring, 45, 315, 4)
     else:
-        plate = rod((0, -lift - thick, 0), (0, -lift, 0), outer, count=36)
-        holes = around(bolt, p.bolts)
-    return face + plate, unite(holes)
+        rim, turn = circle(shell + width, 32), arc(ring, 0, 360 - 360 / p.bolts, p.bolts)
+    holes = [(circle(p.hole * width, 12) + at)[::-1] for at in turn]
+    plate = extrude([rim, *holes], thick).rotate((90, 0, 0)).translate((0, -lift - thick / 2, 0))
+    face = [(shell + p.face_width * width, -lift - 0.01), (shell + p.face_width * width, 0.0)]
+    return plate + revolve(
+        [(shell, -thick - lift - p.neck * r), (neck, -thick - lift + 0.01), (neck, -lift - 0.01), *face]
+    )
 
 
 def _solids(p: Flange) -> Mapping[str, Solid]:
@@ -84,12 +82,8 @@ def _solids(p: Flange) -> Mapping[str, Solid]:
         branch = ((0, long, 0), (0, long, 1.2 * long))
         hollow, clear = hollow + rod(*branch, small, count=24), clear + rod(*branch, 1.05 * small, count=24)
         ends.append((out, (90, 0, 0), small))
-    solids, holes = [], []
-    for place, turn, radius in ends:
-        flange, drilled = (s.translate((0, proud, 0)).rotate(turn).translate(place) for s in _flange(p, radius))
-        solids.append(flange - drilled)
-        holes.append(drilled)
-    return {"pipe": pipe - hollow, "flange": unite(solids) - clear}
+    flanges = [_flange(p, radius).translate((0, proud, 0)).rotate(turn).translate(at) for at, turn, radius in ends]
+    return {"pipe": pipe - hollow, "flange": unite(flanges) - clear}
 
 
 FLANGE = Family("flange", Flange, ("pipe", "flange"), _solids)

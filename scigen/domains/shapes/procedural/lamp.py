@@ -44,7 +44,7 @@ def _shade(p: Lamp) -> tuple[Solid, Solid]:
     if p.shade == "cone":
         outer, inner = [(low, -tall), (high, 0.0)], [(high - wall, 0.01), (low - wall, -tall - 0.01)]
         shell = revolve(outer) - revolve(inner[::-1])
-        reach = high - 0.5 * wall
+        reach = high - 0.5 * wall + (low - high) * 1.2 * p.stem_radius / tall
     else:
         turn = np.radians(np.linspace(0, 84, 8))
         curve = np.stack([low * np.cos(turn) ** 0.8, tall * (np.sin(turn) - 1)], 1)

@@ -94,7 +94,8 @@ def _trestle(p: Table) -> dict[str, Solid]:
     lean = 0.25 + 0.5 * np.tan(np.radians(p.leg_splay))
     solids = [prism((x, top, s * (0.5 - lean) * z), (x, 0, s * z), section, 0.6 + 0.4 * p.leg_taper) for s in (-1, 1)]
     solids.append(box((t, t, 1.5 * z), (x, p.height - p.top_thickness - 0.3 * t, 0)))
-    solids.append(box((t, 0.8 * t, 1.5 * z), (x, p.shelf_height * top, 0)))
+    spread = 2 * z * (1 - (0.5 + lean) * p.shelf_height)
+    solids.append(box((t, 0.8 * t, spread), (x, p.shelf_height * top, 0)))
     beam = box((2 * x, 1.2 * t, 0.7 * t), (0, p.shelf_height * top, 0))
     return {"leg": unite([both(unite(solids)), beam])}
 

@@ -107,7 +107,7 @@ def _adjustable(p: Wrench) -> Mapping[str, Solid]:
         (x + 0.12 * w, y + 0.35 * w + reach),
         (x, y + 0.35 * w + reach),
     ]
-    screw = rod((-0.2 * w, y - 0.2 * w, 0), (0.45 * w, y - 0.2 * w, 0), 0.5 * t + 0.1 * w, count=14)
+    screw = rod((-0.2 * w, y - 0.2 * w, 0), (0.45 * w, y - 0.2 * w, 0), 0.65 * t + 0.12 * w, count=14)
     hang = extrude([circle(0.22 * w, 14) + [0, 0.6 * w]], 2)
     shaft = _shaft(p, 0.0, y - 0.2 * w) + extrude(
         [circle(0.55 * p.shaft_width * w, 20) + [0, 0.5 * w]], p.shaft_thickness
