@@ -1,7 +1,7 @@
 """From latent points back to a surface: each unfolds a disk into its part of it, with normals, at any density.
 
-x_k(u) = p_k + r f(u, h_k) for u on the unit disk (FoldingNet, arXiv:1712.07262): h_k is the feature of latent k after
-attention over the others, f a perceptron modulated by it, so one network emits 2,048 points or 16,384.
+x_k(u) = p_k + r f(u; W_k) for u on the unit disk (FoldingNet, arXiv:1712.07262): f is a perceptron whose first matrix
+W_k is read off latent k after attention over the others, so one network emits 2,048 points or 16,384.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from scigen.state import State
 __all__ = ["PointDecoder", "disk"]
 
 _RADIUS = 0.15  # of what a latent unfolds, about: offsets leave the network in units of this
+_CODES = 16  # functions on the disk that a latent combines
 _OCTAVES = 3  # waves of the code per axis: the finest has a period of half the disk's radius
 
 
@@ -47,8 +48,8 @@ class PointDecoder(nn.Module):
         self.bias = RelativeBias(c.decoder_layers, c.heads)
         self.layers = nn.ModuleList(PointAttention(c.width, c.heads) for _ in range(c.decoder_layers))
         self.norm = nn.LayerNorm(c.width)
-        self.code = nn.Sequential(nn.Linear(2 + 4 * _OCTAVES, 2 * w), nn.SiLU(), nn.Linear(2 * w, w))
-        self.modulation = nn.Linear(c.width, 3 * w)
+        self.code = nn.Sequential(nn.Linear(2 + 4 * _OCTAVES, 2 * w), nn.SiLU(), nn.Linear(2 * w, _CODES))
+        self.first = nn.Linear(c.width, _CODES * w)
         self.hidden = nn.Linear(w, w)
         self.out = nn.Linear(w, 6)
 
@@ -62,8 +63,10 @@ class PointDecoder(nn.Module):
         return points.flatten(1, 2), nn.functional.normalize(normal, dim=-1).flatten(1, 2)
 
     def unfold(self, h: Tensor, code: Tensor) -> Tensor:
-        """f(u, h): `[B, K, d]`, `[M, 2] -> [B, M, K, 6]`."""
-        codes = self.code(fourier(math.pi * code, _OCTAVES))
-        scale, shift, bend = self.modulation(h)[:, None].chunk(3, -1)  # [B, 1, K, w]
-        x = nn.functional.silu(codes[:, None] * (1 + scale) + shift)
-        return self.out(nn.functional.silu(self.hidden(x) + bend))
+        """f(u; W): `[B, K, d]`, `[M, 2] -> [B, M, K, 6]`."""
+        first = self.first(h).unflatten(-1, (_CODES, -1)).permute(2, 0, 1, 3)  # [codes, B, K, w]
+        # One product for the whole batch: a matrix per latent would be B K small ones.
+        codes = self.code(fourier(math.pi * code, _OCTAVES)).to(first.dtype)
+        x = (codes @ first.flatten(1)).unflatten(1, first.shape[1:])  # [M, B, K, w]
+        x = self.out(nn.functional.silu(self.hidden(nn.functional.silu(x))))
+        return x.transpose(0, 1)

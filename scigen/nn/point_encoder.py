@@ -40,13 +40,13 @@ class CodecShape:
 
 @dataclass(frozen=True)
 class Patches:
-    """The cloud around each latent: `center [B, K, 3]`, `offset [B, K, k, 3]` from it, `normal`, real neighbours."""
+    """The cloud around each latent: `center [B, K, 3]`, and its k nearest points by their offset from it and normal."""
 
     center: Tensor
-    offset: Tensor
+    offset: Tensor  # [B, K, k, 3]
     normal: Tensor  # [B, K, k, 3], zero where `oriented [B]` is false
     oriented: Tensor
-    mask: Tensor  # [B, K, k]
+    mask: Tensor | None  # [B, 1, k], true on real neighbours; None where all are
 
 
 @torch.no_grad()
@@ -70,13 +70,15 @@ def gather_patches(
     counts = (sizes * shape.neighbours / _DENSITY).round().long().clamp(min=min(8, shape.latents))
     k = int(counts.max())
     center = gather(points, farthest(points, shape.latents, mask))
-    index = knn(center, points, k, mask)[1]
+    if mask is not None:  # padding goes far away, so that a small cloud may stand beside a large one
+        points = points.masked_fill(~mask[..., None], 10 * float(points.abs().max()) + 1)
+    index = knn(center, points, k)[1]
     if oriented is None:
         oriented = torch.full((len(points),), normals is not None, device=points.device)
     offset = gather(points, index) - center[:, :, None]
     normal = torch.zeros_like(offset) if normals is None else gather(normals, index) * oriented[:, None, None, None]
     real = torch.arange(k, device=points.device) < counts[:, None]
-    return Patches(center, offset, normal, oriented, real[:, None].expand(index.shape))
+    return Patches(center, offset, normal, oriented, None if int(counts.min()) == k else real[:, None])
 
 
 class PointEncoder(nn.Module):
@@ -86,9 +88,9 @@ class PointEncoder(nn.Module):
         super().__init__()
         self.feature = c.feature
         self.point_in = nn.Sequential(nn.Linear(8, c.point_width), nn.SiLU(), nn.Linear(c.point_width, c.point_width))
-        self.around = nn.Linear(c.point_width, 2 * c.point_width, bias=False)
-        self.point_out = nn.Linear(c.point_width, 2 * c.point_width)
-        self.token = nn.Linear(4 * c.point_width, c.width)
+        self.around = nn.Linear(c.point_width, c.point_width, bias=False)
+        self.point_out = nn.Linear(c.point_width, c.point_width)
+        self.token = nn.Linear(2 * c.point_width, c.width)
         self.bias = RelativeBias(c.encoder_layers, c.heads)
         self.layers = nn.ModuleList(PointAttention(c.width, c.heads) for _ in range(c.encoder_layers))
         self.norm = nn.LayerNorm(c.width)
@@ -105,14 +107,21 @@ class PointEncoder(nn.Module):
         return State({"pos": pos, "feat": feat}, torch.ones(pos.shape[:2], dtype=torch.bool, device=pos.device))
 
     def pooled(self, x: Patches) -> Tensor:
-        """Largest and mean feature over the neighbours, `[B, K, 4 point_width]`, in any order of them."""
+        """Largest and mean feature over the neighbours, `[B, K, 2 point_width]`, in any order of them."""
         rim = x.offset.square().sum(-1, keepdim=True).sqrt()
         flag = x.oriented[:, None, None, None].expand(rim.shape)
         h = self.point_in(torch.cat([x.offset / _RADIUS, rim / _RADIUS, x.normal, flag.to(rim.dtype)], -1))
-        h = nn.functional.silu(self.point_out(nn.functional.silu(h)) + self.around(_largest(h, x.mask))[:, :, None])
-        real = x.mask[..., None].to(h.dtype)
-        return torch.cat([_largest(h, x.mask), (h * real).sum(2) / real.sum(2)], -1)
+        around = self.around(_largest(h, x.mask))[:, :, None]
+        h = nn.functional.silu(self.point_out(nn.functional.silu(h)) + around)
+        return torch.cat([_largest(h, x.mask), _mean(h, x.mask)], -1)
 
 
-def _largest(h: Tensor, mask: Tensor) -> Tensor:
-    return h.masked_fill(~mask[..., None], -1e4).amax(2)
+def _largest(h: Tensor, mask: Tensor | None) -> Tensor:
+    # `max` rather than `amax`: its gradient goes to one point, in half the time.
+    return (h if mask is None else h.masked_fill(~mask[..., None], -1e4)).max(2).values
+
+
+def _mean(h: Tensor, mask: Tensor | None) -> Tensor:
+    if mask is None:
+        return h.mean(2)
+    return (h * mask[..., None]).sum(2) / mask.sum(2)[..., None]

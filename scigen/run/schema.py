@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
-    "Config", "LossConfig", "MoleculeConfig", "NetworkConfig", "RefineConfig", "RefineLossConfig", "TrainConfig",
+    "CodecConfig", "CodecLossConfig", "CodecShapeConfig", "Config", "LossConfig", "MoleculeConfig", "NetworkConfig",
+    "RefineConfig", "RefineLossConfig", "TrainConfig", "network_schema",
 ]  # fmt: skip
 
 Momentum = Annotated[float, Field(ge=0, lt=1)]
@@ -74,10 +75,36 @@ class TrainConfig(_Strict):
     bf16: bool = True
 
 
+class CodecShapeConfig(_Strict):
+    """Shape of the codec of clouds (see `nn.point_encoder.CodecShape`)."""
+
+    latents: int = Field(32, ge=4, le=512)
+    feature: int = Field(32, ge=2)
+    neighbours: int = Field(64, ge=8, le=2048)
+    width: int = Field(192, ge=8)
+    heads: int = Field(6, ge=1)
+    encoder_layers: int = Field(2, ge=1)
+    decoder_layers: int = Field(4, ge=1)
+    point_width: int = Field(64, ge=8)
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> CodecShapeConfig:
+        if self.width % self.heads:
+            raise ValueError(f"`width` must be a multiple of `heads`, got {self.width} and {self.heads}")
+        return self
+
+
+class CodecLossConfig(_Strict):
+    """Weights of the loss terms and noise (see `domains.points.codec_loss.CodecLoss`)."""
+
+    normal: float = Field(0.2, ge=0)
+    pos_noise: float = Field(0.015, ge=0)
+    feat_noise: float = Field(0.1, ge=0)
+    unoriented: float = Field(0.25, ge=0, le=1)
+
+
 class _Run(_Strict):
-    data: str
     licence: str = ""  # of the data and of the weights, for the card
-    network: NetworkConfig = NetworkConfig()
     train: TrainConfig = TrainConfig()
 
 
@@ -85,6 +112,8 @@ class MoleculeConfig(_Run):
     """Train molecules: coordinates, tokens and bonds from noise."""
 
     domain: Literal["molecules"]
+    data: str
+    network: NetworkConfig = NetworkConfig()
     process: Literal["flow", "vp", "ve", "subvp", "cosine"] = "flow"
     coupling: Literal["independent", "optimal"] = "independent"
     loss: LossConfig = LossConfig()
@@ -94,7 +123,26 @@ class RefineConfig(_Run):
     """Train the bridge from force-field geometries to reference ones."""
 
     domain: Literal["refine"]
+    data: str
+    network: NetworkConfig = NetworkConfig()
     loss: RefineLossConfig = RefineLossConfig()
 
 
-Config: TypeAlias = MoleculeConfig | RefineConfig
+class CodecConfig(_Run):
+    """Train the autoencoder of clouds, on one or several packed collections."""
+
+    domain: Literal["points-codec"]
+    data: list[str] = Field(min_length=1)
+    network: CodecShapeConfig = CodecShapeConfig()
+    loss: CodecLossConfig = CodecLossConfig()
+
+
+Config: TypeAlias = MoleculeConfig | RefineConfig | CodecConfig
+
+
+def network_schema(domain: str) -> type[NetworkConfig | CodecShapeConfig]:
+    """What the networks of a domain are described by. Raises `ValueError` for a domain without a config."""
+    for schema in get_args(Config):
+        if domain in get_args(schema.model_fields["domain"].annotation):
+            return schema.model_fields["network"].annotation  # type: ignore[no-any-return]
+    raise ValueError(f"unknown domain {domain!r}")

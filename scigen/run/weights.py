@@ -18,7 +18,7 @@ from torch import nn
 from scigen.errors import InputError
 from scigen.io.atomic import write_bytes, write_text
 from scigen.run.build import network
-from scigen.run.schema import NetworkConfig
+from scigen.run.schema import network_schema
 
 __all__ = ["Weights", "export", "find", "read", "shipped"]
 
@@ -59,7 +59,7 @@ def read(name: str) -> Weights:
     card_path = path.with_suffix(".json")
     try:
         card = json.loads(card_path.read_text())
-        shape = NetworkConfig.model_validate(card["network"])
+        shape = network_schema(card.get("domain", "molecules")).model_validate(card["network"])
     except FileNotFoundError:
         raise InputError(f"The weights '{path}' have no card; put '{card_path.name}' beside them.") from None
     except (ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
