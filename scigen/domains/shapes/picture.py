@@ -43,6 +43,8 @@ def shape_picture(shape: Mesh | Cloud, pixels: int = 200, view: np.ndarray | Non
 
     Triangles seen from behind are red: in a picture of a closed, well-oriented mesh there are none.
     """
+    if not len(shape.faces if isinstance(shape, Mesh) else shape):
+        return np.full((pixels, pixels, 3), 255, np.uint8)
     size = pixels * SMOOTH
     view = view_rotation() if view is None else view
     draw = _mesh_layers if isinstance(shape, Mesh) else _cloud_layers
@@ -122,7 +124,7 @@ def _fragments(corners: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.
     cross = u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
     count = wide.prod(1) * (np.abs(cross) > 1e-9)
     ends = np.cumsum(count)
-    batches = np.searchsorted(ends, np.arange(PAIRS, int(ends[-1]) if len(ends) else 0, PAIRS))
+    batches = np.searchsorted(ends, np.arange(PAIRS, int(ends[-1]), PAIRS))
     for batch in np.split(np.arange(len(corners)), batches):
         face = np.repeat(batch, count[batch])
         within = np.arange(len(face)) - np.repeat(np.cumsum(count[batch]) - count[batch], count[batch])
@@ -137,7 +139,7 @@ def _fragments(corners: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.
 
 def _cloud_layers(cloud: Cloud, view: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     points = cloud.points.astype(np.float64) @ view.T
-    radius = size * float(np.clip(0.5 / np.sqrt(max(len(cloud), 1)), 0.008, 0.03))
+    radius = size * float(np.clip(0.5 / np.sqrt(len(cloud)), 0.008, 0.03))
     reach = np.arange(-int(radius), int(radius) + 1)
     dx, dy = (d.ravel() for d in np.meshgrid(reach, reach))
     bulge = radius**2 - dx**2 - dy**2
@@ -151,11 +153,11 @@ def _cloud_layers(cloud: Cloud, view: np.ndarray, size: int) -> tuple[np.ndarray
     np.maximum.at(depth, pixel, z)
     seen = z == depth[pixel]
     owner[pixel[seen]] = np.stack(kept.nonzero(), 1)[seen]
-    near = ((points[:, 2:] + 0.5).clip(0, 1)) if len(points) else np.zeros((1, 1))
+    near = (points[:, 2:] + 0.5).clip(0, 1)
     colour = (FAR + near * (NEAR - FAR))[owner[:, 0]]
     ball = np.stack([dx, -dy, bulge], 1) / radius
     normal = ball[owner[:, 1]]
-    if cloud.normals is not None and len(cloud):
+    if cloud.normals is not None:
         normal = (cloud.normals @ view.T)[owner[:, 0]]
         normal = normal * np.where(
             normal[:, 2:] < 0, -1, 1
@@ -166,7 +168,7 @@ def _cloud_layers(cloud: Cloud, view: np.ndarray, size: int) -> tuple[np.ndarray
 def _crevices(depth: np.ndarray) -> np.ndarray:
     """1 where nothing nearer is beside a pixel, less where its neighbours rise above it (Boucheny 2009), `[S, S]`."""
     rise, reach = np.zeros_like(depth), max(1, len(depth) // 200)
-    back = np.where(np.isfinite(depth), depth, depth.min(initial=0, where=np.isfinite(depth)) - len(depth))
+    back = np.where(np.isfinite(depth), depth, depth.min(initial=0.0, where=np.isfinite(depth)) - len(depth))
     for axis in (0, 1):
         for step in (-reach, reach):
             rise += np.clip((np.roll(back, step, axis) - back) / len(depth) - 0.004, 0, 0.06)
