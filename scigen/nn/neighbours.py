@@ -83,7 +83,7 @@ def _trees(query: Tensor, points: Tensor, k: int, mask: Tensor | None) -> Tensor
     for b, (q, p) in enumerate(zip(query.detach().double(), points.detach().double())):
         kept = None if mask is None else mask[b].nonzero()[:, 0]
         tree = cKDTree((p if kept is None else p[kept]).numpy(), leafsize=32)
-        found = torch.from_numpy(tree.query(q.numpy(), k=[*range(1, k + 1)])[1])
+        found = torch.from_numpy(tree.query(q.numpy(), k)[1]).reshape(-1, k)
         out[b] = found if kept is None else kept[found]
     return out
 
