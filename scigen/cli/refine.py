@@ -24,7 +24,7 @@ UNKNOWN = ("refuse", "keep")
 
 def refine(
     file: Annotated[Path, typer.Argument(help="SDF, mol, XYZ (bonds perceived), SMILES or CSV; .gz after any.")],
-    out: Annotated[Path | None, typer.Option(help="SDF to write [default: x-refined.sdf beside x.sdf].")] = None,
+    out: Annotated[Path | None, typer.Option(help="SDF to write; x-refined.sdf beside x.sdf if left out.")] = None,
     engine: Annotated[str, typer.Option(help="ode: one geometry; sde: --n draws; gfn2: GFN2-xTB's minimum.")] = "ode",
     n: Annotated[int, typer.Option("--n", min=1, help="Geometries of each molecule, with --engine sde.")] = 1,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the bridge; 1 is the plain regression.")] = 5,

@@ -118,6 +118,36 @@ def test_spread_is_the_deviation_over_draws_and_no_rigid_motion_counts() -> None
         spread(breath[:1])
 
 
+@dataclass
+class Gaussian(torch.nn.Module):
+    """The network that knows: x0 lies around the start with this standard deviation (Å) on every axis."""
+
+    deviation: float
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def forward(self, x: State, logsnr: torch.Tensor, given: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        t, v = torch.sigmoid(-logsnr)[:, None, None], (self.deviation / (SPREAD * SCALE)) ** 2
+        return {"pos": x["pos"] * v * (1 - t).sqrt() / (v * (1 - t) + t)}
+
+
+@pytest.mark.parametrize(("steps", "share"), [(5, 0.72), (20, 0.90)])
+def test_the_spread_of_a_gaussian_is_the_share_that_is_documented(steps: int, share: float) -> None:
+    """Of 0.05 Å, by carrying the variance of the displacement d: d_s = (k (1 - s / t) + s / t) d_t + noise."""
+    v, deviation, variance = (0.05 / (SPREAD * SCALE)) ** 2, 0.05, 0.0
+    grid = [0.01 ** (i / (steps - 1)) for i in range(steps)] + [0.0]
+    for t, s in zip(grid, grid[1:], strict=False):
+        gain = v / (v * (1 - t) + t) if t < 1 else 0.0
+        believed = gain**2 * variance / v
+        variance = (gain * (1 - s / t) + s / t) ** 2 * variance + s * (t - s) / t
+    assert believed**0.5 == pytest.approx(share, abs=0.005)
+    m = SOME[3]
+    draws = refine(Gaussian(deviation), [m], [0], Walk(steps, noise=True, draws=300))[0]
+    free = (3 * len(m.z) - 6) / len(m.z)  # degrees of freedom an atom, less the rigid motions
+    assert np.sqrt(np.square(spread(draws)).mean()) == pytest.approx(share * deviation * np.sqrt(free), rel=0.03)
+
+
 def chiral() -> list[tuple[Chem.Mol, Molecule]]:
     data = load_fixture()
     found = []
@@ -249,6 +279,7 @@ def test_a_drawing_on_a_plane_is_embedded_with_the_hand_it_shows() -> None:
         (parse_smiles("C[O+](C)C"), "O with charge \\+1"),
         (parse_smiles("CCCCCCCCCC"), "32 atoms; molecules of 3 to 29"),
         (parse_smiles("F"), "2 atoms"),
+        (parse_smiles("CN(C)(C)->O"), "Bond type DATIVE"),
         (parse_smiles("C.O"), "2 molecules in one record"),
         (parse_smiles("C(C)(C)(C)(C)C"), "valence"),
         (Chem.RemoveHs(start_of(parse_smiles("CCO"))), "lacks 6 hydrogens"),

@@ -22,7 +22,7 @@ from scigen.domains.molecules.refine.bridge import SPREAD, refine_denoiser, refi
 from scigen.metrics.superpose import superpose
 from scigen.process.brownian import Brownian
 from scigen.process.product import Product
-from scigen.solver.grids import uniform
+from scigen.solver.grids import late
 from scigen.solver.loop import sample
 from scigen.state import Streams
 
@@ -31,7 +31,12 @@ __all__ = ["Walk", "refine", "spread"]
 
 @dataclass(frozen=True)
 class Walk:
-    """`draws` walks of `steps` intervals for every molecule, with the bridge's noise (SDE) or without it (ODE)."""
+    """`draws` walks of `steps` intervals for every molecule, with the bridge's noise (SDE) or without it (ODE).
+
+    The times fall geometrically to 0.01: what is uncertain by 0.02 Å shows below t = 0.02, where the bridge's own noise
+    is no larger. Even so few steps narrow the law: of a Gaussian of 0.02 to 0.05 Å, 5 steps draw 0.7 of its width and
+    20 steps 0.8 to 0.9 (5 even steps: 0.3 to 0.5).
+    """
 
     steps: int = 5
     noise: bool = False
@@ -93,7 +98,7 @@ def _walk(
     x = encode(starts).map(lambda part: part.to(device))
     x = x.replace(start=x["pos"])
     streams = Streams(rngs, x.sizes.tolist())
-    _, belief = sample(walk.process(), refine_denoiser(network), x, uniform(walk.steps), streams)
+    _, belief = sample(walk.process(), refine_denoiser(network), x, late(walk.steps), streams)
     moved: np.ndarray = belief["pos"].double().cpu().numpy() * SCALE
     return moved
 

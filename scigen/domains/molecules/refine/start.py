@@ -41,7 +41,7 @@ def prepare(item: Mapping[str, Any]) -> dict[str, str]:
         mol = start_of(unpack(item["mol"]), item["relax"], sizes, item["seed"])
         if gfn2:
             mol.GetConformer().SetPositions(gfn2_minimum(mol)[0])
-    except (ValueError, InputError) as error:
+    except ValueError as error:
         return {"reason": str(error).rstrip(".")}
     return {"mol": pack(mol)}
 
@@ -50,8 +50,8 @@ def start_of(mol: Mol, relax: bool = True, sizes: Sequence[int] | None = None, s
     """The sanitised molecule at its MMFF94 minimum, or as it lies when `relax` is false; atoms keep their order.
 
     Without a geometry it is given hydrogens, after its other atoms, and embedded by ETKDG (Riniker and Landrum 2015),
-    then relaxed in any case.
-    `sizes`, the smallest and largest number of atoms that the network was trained on, refuses what it never saw.
+    then relaxed in any case. `sizes`, the fewest and most atoms that the network was trained on, refuses what it never
+    saw.
     Raises `ValueError` with the reason when there is no such start.
     """
     clean, reason = sanitized(mol)
@@ -61,8 +61,12 @@ def start_of(mol: Mol, relax: bool = True, sizes: Sequence[int] | None = None, s
     clean = _checked(clean, given, sizes)
     if not given:
         _embed(clean, seed)
+    try:
+        molecule = from_rdkit(clean)
+    except InputError as error:
+        raise ValueError(str(error)) from None
     if relax or not given:
-        pos, reason = relaxed(from_rdkit(clean))
+        pos, reason = relaxed(molecule)
         if pos is None:
             raise ValueError(reason)
         clean.GetConformer().SetPositions(pos.astype(np.float64))
@@ -72,8 +76,7 @@ def start_of(mol: Mol, relax: bool = True, sizes: Sequence[int] | None = None, s
 def warm() -> None:
     """Import the force fields and the embedder before any deadline runs."""
     import rdkit.Chem.rdDistGeom
-    import rdkit.Chem.rdForceFieldHelpers
-    import rdkit.Chem.rdMolAlign  # noqa: F401
+    import rdkit.Chem.rdForceFieldHelpers  # noqa: F401
 
 
 def _checked(mol: Mol, given: bool, sizes: Sequence[int] | None) -> Mol:
