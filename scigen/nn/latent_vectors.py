@@ -79,7 +79,7 @@ class VectorTransformer(nn.Module):
     def parts(self, token: Tensor) -> tuple[Tensor, Tensor]:
         """Scalars `[B, N, S]`, and the position and the vectors `[B, N, 3, 1 + V]`, of `token [B, N, 3 + S + 3 V]`."""
         pos, scalar, vector = token.split([3, self.config.scalars, 3 * self.config.vectors], -1)
-        return scalar, torch.cat([pos[..., None], vector.unflatten(-1, (-1, 3)).mT], -1)
+        return scalar, torch.cat([pos[..., None], vector.unflatten(-1, (self.config.vectors, 3)).mT], -1)
 
     def axes(self, x: State, like: Tensor) -> Tensor:
         """The reference axes for every token of `like [B, N, ...]`, zeros where there is no frame, `[B, N, 3, A]`."""

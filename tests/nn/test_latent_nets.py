@@ -181,6 +181,15 @@ def test_the_up_axis_alone_leaves_turns_about_it():
     assert gap(run(net, turn_all(x, tilt)), expected[tilt], x.mask) > 1e-3
 
 
+def test_features_may_be_scalars_alone():
+    net = VectorTransformer(VectorConfig(FEATURES, 0, width=32, channels=8, layers=1, heads=4)).double()
+    torch.nn.init.normal_(net.vector_out.weight)
+    x, q = without(shapes("vector"), "category"), orthogonal(1, torch.float64)
+    spun = {name: torch.cat([x[name][..., :3] @ q, x[name][..., 3:]], -1) for name in ("start", "given")}
+    out, got = run(net, x), run(net, x.replace(pos=x["pos"] @ q, **spun))
+    assert gap(got[..., :3], out[..., :3] @ q, x.mask) < 1e-12 and gap(got[..., 3:], out[..., 3:], x.mask) < 1e-12
+
+
 @every_network
 @pytest.mark.parametrize("autocast", [False, True], ids=["full", "bf16"])
 def test_every_weight_learns_and_no_gradient_breaks(kind, autocast):

@@ -86,7 +86,8 @@ def complete(partial: Cloud, codec: Codec, draw: Draw, n: int, seed: int) -> Com
 def bridged(walk: Callable[[State, Rng], State], scale: Scale, start: Start = observed) -> Draw:
     """Draws by a bridge, from stored units to stored units: `walk` is one of `draw_sde`, `draw_ode`, `regress`.
 
-    Bind its network, spread and steps first, e.g. `lambda x1, rng: draw_sde(network, spread, x1, rng)`.
+    Bind its network, spread and steps first, e.g. `lambda x1, rng: draw_sde(network, spread, x1, rng)`; where the class
+    is known, `x1.replace(category=...)`.
     """
 
     def draw(partial: State, rngs: Sequence[torch.Generator]) -> State:
@@ -118,7 +119,8 @@ def seen_from(whole: State, own: Sequence[Frame], other: Sequence[Frame]) -> Sta
 def own_frame(latents: State) -> Frame:
     """The frame of one shape, from the positions of its latents: they were its farthest points.
 
-    Their sphere is a little smaller than the shape's: by 2 % on average for 32 of them.
+    Their sphere is a little smaller than the shape's: for 32 of them by 0.6 % on average over chairs, tables and
+    airplanes, 4 % at worst.
     """
     return bounding_frame(latents["pos"][0][latents.mask[0]].cpu().numpy())
 
