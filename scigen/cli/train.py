@@ -61,9 +61,10 @@ def check(config: ConfigName, override: Override = None) -> None:
     typer.echo(yaml.safe_dump(load_config(config, override).model_dump(mode="json"), sort_keys=False), nl=False)
 
 
+_USES = {"molecules": "scigen sample molecules --weights", "refine": "scigen refine FILE --weights"}
+
+
 def _summary(finished: Finished, domain: str) -> str:
     ended = "stopped by a signal, continue with --resume" if finished.signal else "budget spent"
-    return (
-        f"{finished.steps:,} steps, {finished.samples:,} samples in {finished.seconds / 60:.1f} min ({ended});"
-        f" sample with: scigen sample {domain} --weights {finished.weights}"
-    )
+    use = f"use them: {_USES[domain]} {finished.weights}" if domain in _USES else f"weights in {finished.weights}"
+    return f"{finished.steps:,} steps, {finished.samples:,} samples in {finished.seconds / 60:.1f} min ({ended}); {use}"
