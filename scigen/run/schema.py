@@ -97,7 +97,7 @@ class CodecShapeConfig(_Strict):
 class CodecLossConfig(_Strict):
     """Weights of the loss terms and noise (see `domains.points.codec_loss.CodecLoss`)."""
 
-    normal: float = Field(0.2, ge=0)
+    normal: float = Field(0.5, ge=0)
     pos_noise: float = Field(0.015, ge=0)
     feat_noise: float = Field(0.1, ge=0)
     unoriented: float = Field(0.25, ge=0, le=1)
@@ -144,5 +144,5 @@ def network_schema(domain: str) -> type[NetworkConfig | CodecShapeConfig]:
     """What the networks of a domain are described by. Raises `ValueError` for a domain without a config."""
     for schema in get_args(Config):
         if domain in get_args(schema.model_fields["domain"].annotation):
-            return schema.model_fields["network"].annotation  # type: ignore[no-any-return]
+            return schema.model_fields["network"].annotation
     raise ValueError(f"unknown domain {domain!r}")

@@ -19,7 +19,7 @@ _UNIT = 0.01  # distances are counted in this: about what two samples of 2,048 p
 class CodecLoss:
     """Weights of the terms, and the noise on latents in training."""
 
-    normal: float = 0.2
+    normal: float = 0.5
     pos_noise: float = 0.015  # the largest, in units of the bounding sphere's diameter
     feat_noise: float = 0.1  # the largest; features have unit RMS
     unoriented: float = 0.25  # share of the inputs without normals
