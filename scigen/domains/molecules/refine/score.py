@@ -173,8 +173,8 @@ def _measured(record: Record, reference: Record, failed: Matched) -> Errors | No
     mol = reference.mol
     z = np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()])
     bond = np.array(sorted(_bonds(mol)), np.int64).reshape(-1, 2)
-    at = (m.GetConformer().GetPositions() for m in (record.mol, mol))
-    return geometry_errors(*at, z, internals(bond))
+    x, y = (m.GetConformer().GetPositions() for m in (record.mol, mol))
+    return geometry_errors(x, y, z, internals(bond))
 
 
 def _differs(record: Record, reference: Record, titles: bool = False) -> str | None:
