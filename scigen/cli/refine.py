@@ -37,7 +37,7 @@ def refine(
     ] = "refuse",
     weights: Annotated[str, typer.Option(help="Shipped name or .safetensors file.")] = "molecules-refine",
     seed: Annotated[int, typer.Option(min=0, help="Seed; record k depends on (seed, k) alone.")] = 0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Molecules per batch; does not change results.")] = 64,
+    batch_size: Annotated[int, typer.Option(min=1, help="Molecules per batch; does not change results.")] = 32,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of the table.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no table.")] = False,

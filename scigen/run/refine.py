@@ -44,7 +44,7 @@ class Request:
     draws: int = 4
     relax: bool = True
     seed: int = 0
-    batch: int = 64
+    batch: int = 32
     device: str = "cpu"
 
 

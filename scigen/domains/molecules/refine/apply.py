@@ -53,7 +53,7 @@ def refine(
     keys: Sequence[int],
     walk: Walk,
     seed: int = 0,
-    batch: int = 64,
+    batch: int = 32,
     device: torch.device | str = "cpu",
 ) -> list[np.ndarray]:
     """Refined geometries of every molecule, `[draws, N, 3]` float64 Å in the frame of its start, atoms in its order.
