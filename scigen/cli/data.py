@@ -24,6 +24,7 @@ def prepare(
     source: Annotated[Path | None, typer.Option(help="File or folder the shapes are read from.")] = None,
     title: Annotated[str | None, typer.Option("--name", help="Name of the result in the cache.")] = None,
     points: Annotated[int, typer.Option(help="Points kept of each shape.")] = 4096,
+    per_family: Annotated[int | None, typer.Option(help="Procedural objects of each family; 500 unless told.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing.")] = False,
 ) -> None:
     """Build a training set once, into the cache ($SCIGEN_CACHE or the XDG cache folder).
@@ -34,8 +35,8 @@ def prepare(
 
     say = (lambda line: None) if quiet else (lambda line: typer.echo(line, err=True))
     if name != "points":
-        if shapes or source or title:
-            raise UsageError(f"'{name}' takes neither a second name nor `--source` nor `--name`; only `points` does.")
+        if shapes or source or title or per_family:
+            raise UsageError(f"'{name}' takes no second name and no options of shapes; those go with `points`.")
         from scigen.run.prepare import prepare_set
 
         prepare_set(name, say)
@@ -44,5 +45,5 @@ def prepare(
 
     if shapes is None:
         raise UsageError("Which points? Name the shapes: `scigen data prepare points shapenet --source FILE`.")
-    if prepare_points(shapes, source, title, points, say).failed:
+    if prepare_points(shapes, source, title, points, say, per_family).failed:
         raise typer.Exit(_PARTIAL)

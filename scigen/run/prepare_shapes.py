@@ -18,19 +18,26 @@ from scigen.run.report import write_json
 __all__ = ["prepare_points"]
 
 _TOLD_EVERY = 2000  # shapes
+_PER_FAMILY = 500
 
 
 def prepare_points(
-    name: str, source: Path | None, title: str | None, points: int, say: Callable[[str], None]
+    name: str,
+    source: Path | None,
+    title: str | None,
+    points: int,
+    say: Callable[[str], None],
+    per_family: int | None = None,
 ) -> Packing:
     """Pack the collection `name` from `source` into the cache under `title` (its own name unless told).
 
-    `say` receives one line per stage. Raises UsageError for an unknown name or a missing source, InputError when
-    nothing can be read, ResourceError.
+    `per_family` is the number of procedural objects of each family. `say` receives one line per stage. Raises
+    UsageError for an unknown name, a missing source and what does not belong, InputError when nothing can be read,
+    ResourceError.
     """
     if points < 1:
         raise UsageError(f"{points} points for each shape; ask for one or more.")
-    corpus = _corpus(name, source, title)
+    corpus = _generated(source, per_family) if name == "procedural" else _read(name, source, title, per_family)
     path = shapes_path(_plain(title or corpus.name))
     make_folder(path.parent)
     say(f"{len(corpus):,} shapes in {len(corpus.categories)} categories; licence: {corpus.licence}")
@@ -48,7 +55,17 @@ def prepare_points(
     return packing
 
 
-def _corpus(name: str, source: Path | None, title: str | None) -> Corpus:
+def _generated(source: Path | None, per_family: int | None) -> Corpus:
+    """The procedural families, which need no files."""
+    from scigen.domains.shapes.procedural.corpus import ProceduralSet
+
+    if source is not None or (per_family is not None and per_family < 1):
+        raise UsageError("'procedural' shapes come from a seed, not from `--source`; give `--per-family` of 1 or more.")
+    made = ProceduralSet(per_family or _PER_FAMILY)
+    return Corpus(made.name, made.licence, made.categories, made.ids, made.category, made.split, made.mesh, False)
+
+
+def _read(name: str, source: Path | None, title: str | None, per_family: int | None) -> Corpus:
     """The loader that goes by `name`, at work on `source`."""
     from scigen.domains.shapes.corpora import adrenal, files, ldraw, modelnet, objects, shapenet
 
@@ -67,7 +84,9 @@ def _corpus(name: str, source: Path | None, title: str | None) -> Corpus:
         "folder": partial(files.load_folder, name=title),
     }
     if name not in makers:
-        raise UsageError(f"No shapes called '{name}'; choose one of: {', '.join(makers)}.")
+        raise UsageError(f"No shapes called '{name}'; choose one of: procedural, {', '.join(makers)}.")
+    if per_family is not None:
+        raise UsageError(f"`--per-family` is for procedural shapes; '{name}' holds what its files hold.")
     if source is None:
         raise UsageError(f"'{name}' is made from files of yours; say where they are with `--source PATH`.")
     if not source.exists():

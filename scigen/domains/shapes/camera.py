@@ -66,19 +66,22 @@ class View:
     cloud: Cloud
 
     def visible(self, points: np.ndarray) -> np.ndarray:
-        """Which of the shape's points `[N, 3]` lie on what is seen, `[N]` bool.
+        """Which of the shape's points `[N, 3]` lie on what is seen, `[N]` bool: observed against missing region.
 
-        A point is seen when it is no more than two pixels deeper than the surface at its pixel, or than the
-        nearest one around an empty pixel: the split into observed and missing region, good to about that width.
+        A point is seen when the pixel nearest to its line of sight, within two pixels, shows a plane that passes no
+        more than two pixels' width in front of it.
         """
-        from scipy.ndimage import minimum_filter
+        from scipy.spatial import cKDTree
 
-        depth = _depth_picture(self.pose, self.hits)
-        around = minimum_filter(depth, 3)
-        depth = np.select([np.isfinite(depth), np.isfinite(around)], [depth, around], -np.inf)
-        xy, z = self.pose.project(points.astype(np.float64))
-        column, row = np.clip(np.rint(xy).astype(np.int64), 0, self.pose.pixels - 1).T
-        return z <= depth[row, column] + 4 * self.pose.slope * z / self.pose.pixels
+        sight = points.astype(np.float64) - self.pose.eye
+        distance = np.linalg.norm(sight, axis=1)
+        seen = (self.hits.points - self.pose.eye) / self.hits.distance[:, None]
+        width = 2 * self.pose.slope / self.pose.pixels
+        angle, nearest = cKDTree(seen).query(sight / distance[:, None])
+        normals = -seen if self.hits.normals is None else self.hits.normals
+        plane = self.hits.distance * (normals * seen).sum(1)
+        met = plane[nearest] / np.minimum((normals[nearest] * sight).sum(1) / distance, -1e-3)
+        return (angle < 2 * width) & (distance - met < 2 * width * distance)
 
 
 def view_of(shape: Mesh | Cloud, rng: np.random.Generator, camera: Camera = Camera()) -> View:

@@ -40,10 +40,7 @@ def pack_shapes(corpus: Corpus, points: int, seed: int = 0, tell: Callable[[int]
     splits are dropped as `copies` says. `tell` hears the number of shapes done. Raises `InputError` when no shape can
     be read.
     """
-    stored = np.zeros((len(corpus), points, 3), np.float16)
-    normals = np.zeros((len(corpus), points, 3), np.int8)
-    size = np.zeros(len(corpus), np.int32)
-    center, scale = np.zeros((len(corpus), 3)), np.zeros(len(corpus))
+    table = _empty(len(corpus), points)
     keys, failed = [b""] * len(corpus), {}
     for k in range(len(corpus)):
         name = str(corpus.ids[k])
@@ -52,28 +49,44 @@ def pack_shapes(corpus: Corpus, points: int, seed: int = 0, tell: Callable[[int]
         except (InputError, ResourceError, ValueError) as error:
             failed[name] = str(error)
         else:
-            size[k], center[k], scale[k] = len(cloud), frame.center, frame.scale
-            stored[k, : len(cloud)] = cloud.points
-            if cloud.normals is not None:
-                normals[k, : len(cloud)] = np.rint(_FULL * cloud.normals)
+            _enter(table, k, cloud, frame)
         tell(k + 1)
-    if len(failed) == len(corpus):
+    rows = np.flatnonzero(table["size"])
+    if not len(rows):
         name, reason = next(iter(failed.items()))
-        raise InputError(
-            f"None of the {len(corpus)} shapes of '{corpus.name}' can be read; the first, {name}: {reason}"
-        )
-    rows = np.flatnonzero(size)
+        raise InputError(f"None of {len(corpus)} shapes of '{corpus.name}' can be read; the first, {name}: {reason}")
     twice = copies([keys[k] for k in rows], corpus.split[rows], within=not corpus.published)
-    dropped = Counter(corpus.dropped) + Counter(
-        f"{SPLITS[corpus.split[k]]}/{corpus.categories[corpus.category[k]]}" for k in rows[twice]
-    )
-    rows, widest = rows[~twice], int(size[rows[~twice]].max())
-    shapes = PackedShapes(
-        corpus.name, corpus.licence, corpus.categories, corpus.ids[rows], corpus.category[rows], corpus.split[rows],
-        stored[rows, :widest], normals[rows, :widest] if normals[rows].any() else None, size[rows], center[rows],
-        scale[rows],
-    )  # fmt: skip
-    return Packing(shapes, failed, dict(dropped))
+    where = (f"{SPLITS[corpus.split[k]]}/{corpus.categories[corpus.category[k]]}" for k in rows[twice])
+    dropped = dict(Counter(corpus.dropped) + Counter(where))
+    return Packing(_chosen(corpus, table, rows[~twice]), failed, dropped)
+
+
+def _empty(count: int, points: int) -> dict[str, np.ndarray]:
+    """The arrays of `PackedShapes` that drawing fills."""
+    return {
+        "points": np.zeros((count, points, 3), np.float16),
+        "normals": np.zeros((count, points, 3), np.int8),
+        "size": np.zeros(count, np.int32),
+        "center": np.zeros((count, 3)),
+        "scale": np.zeros(count),
+    }
+
+
+def _enter(table: dict[str, np.ndarray], k: int, cloud: Cloud, frame: Frame) -> None:
+    table["points"][k, : len(cloud)] = cloud.points
+    if cloud.normals is not None:
+        table["normals"][k, : len(cloud)] = np.rint(_FULL * cloud.normals)
+    table["size"][k], table["center"][k], table["scale"][k] = len(cloud), frame.center, frame.scale
+
+
+def _chosen(corpus: Corpus, table: dict[str, np.ndarray], rows: np.ndarray) -> PackedShapes:
+    """The packed shapes at `rows`, as wide as the widest of them, without normals where none has any."""
+    whole = len(rows) == len(corpus)  # the usual case, and no copy of a gigabyte
+    kept = {name: array if whole else array[rows] for name, array in table.items()}
+    widest = int(kept["size"].max())
+    named = (corpus.name, corpus.licence, corpus.categories, corpus.ids[rows], corpus.category[rows])
+    points, normals = kept["points"][:, :widest], kept["normals"][:, :widest] if kept["normals"].any() else None
+    return PackedShapes(*named, corpus.split[rows], points, normals, kept["size"], kept["center"], kept["scale"])
 
 
 def _drawn(raw: Mesh | Cloud, points: int, rng: np.random.Generator) -> tuple[Cloud, Frame, bytes]:

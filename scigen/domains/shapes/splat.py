@@ -9,53 +9,60 @@ from scigen.io.shape import Cloud
 
 __all__ = ["splat_cloud"]
 
-_GAP = 1.6  # radius of a disc, in distances between neighbouring points
+_GAP = 2.0  # radius of a disc, in median distances between neighbouring points
+_SLACK = 0.5  # radii by which a disc lies in front of a point that it hides
+_AROUND = 12  # neighbours that a tangent plane is fitted to
 
 
 def splat_cloud(cloud: Cloud, pose: Pose) -> Hits:
-    """The points of a cloud that are seen, each in its own pixel.
+    """The points of a cloud that are seen, each with the pixel it falls into.
 
-    Every point becomes a disc in its tangent plane (facing the eye where there are no normals), 1.6 median distances
-    between neighbours in radius, and all discs a depth picture. A point is seen when it faces the eye and lies no more
-    than two radii (three without normals) behind the picture at its own pixel. Rims come out about a disc too full.
+    Every point becomes a disc in its tangent plane, two median distances between neighbours in radius. A point is seen
+    when it faces the eye and the line from the eye meets no disc more than half a radius in front of it. Without
+    normals the planes are fitted to 12 neighbours and nothing tells front from back, so thin plates shine through.
     """
     from scipy.spatial import cKDTree
 
     points = cloud.points.astype(np.float64)
-    gap = float(np.median(cKDTree(points).query(points, k=2)[0][:, 1])) if len(points) > 1 else 0.0
+    distance, around = cKDTree(points).query(points, k=min(_AROUND, len(points)))
+    radius = _GAP * float(np.median(distance.reshape(len(points), -1)[:, 1:2])) if len(points) > 1 else 0.0
     xy, z = pose.project(points)
     cell, sight = np.rint(xy).astype(np.int64), points - pose.eye
-    facing = ((cell >= 0) & (cell < pose.pixels)).all(1) & (z > 0)
-    normals, slack = -sight, 3.0
-    if cloud.normals is not None:
-        normals, slack = cloud.normals.astype(np.float64), 2.0
-        facing &= (normals * sight).sum(1) < 0
-    rows = np.flatnonzero(facing)
-    picture = _discs(pose, cell[rows], sight[rows], normals[rows], _GAP * gap)
-    pixel = cell[:, 1] * pose.pixels + cell[:, 0]
-    rows = rows[z[rows] <= picture[pixel[rows]] + slack * _GAP * gap]
-    seen = None if cloud.normals is None else towards(cloud.normals[rows], sight[rows])
-    return Hits(pixel[rows], np.linalg.norm(sight[rows], axis=1), points[rows], seen)
+    seen = ((cell >= 0) & (cell < pose.pixels)).all(1) & (z > 0)
+    if cloud.normals is None:
+        normals = towards(_tangent_normals(points[around.reshape(len(points), -1)]), sight)
+    else:
+        normals = cloud.normals.astype(np.float64)
+        seen &= (normals * sight).sum(1) < 0
+    rows = np.flatnonzero(seen)
+    rows = rows[~_hidden(sight[rows], normals[rows], radius)]
+    pixel = cell[rows, 1] * pose.pixels + cell[rows, 0]
+    kept = None if cloud.normals is None else normals[rows]
+    return Hits(pixel, np.linalg.norm(sight[rows], axis=1), points[rows], kept)
 
 
-def _discs(pose: Pose, cell: np.ndarray, sight: np.ndarray, normals: np.ndarray, radius: float) -> np.ndarray:
-    """Depth picture `[pixels^2]` of discs centred at eye + `sight`, inf where there is none.
+def _tangent_normals(groups: np.ndarray) -> np.ndarray:
+    """Direction of least spread of every group `[N, k, 3]`, of either sign."""
+    centred = groups - groups.mean(1, keepdims=True)
+    return np.linalg.eigh(np.einsum("nka,nkb->nab", centred, centred))[1][:, :, 0]
 
-    The ray q = z (u, v, 1) of a pixel meets the plane of a disc at z = p.n / (u, v, 1).n, and the disc if |q - p| is
-    within the radius; only pixels that close to the centre are tried.
+
+def _hidden(sight: np.ndarray, normals: np.ndarray, radius: float) -> np.ndarray:
+    """Which of the points eye + `sight` a disc of another covers, `[N]` bool.
+
+    The line s p_i meets the plane of disc j at s = p_j.n_j / p_i.n_j, and the disc if |s p_i - p_j| <= radius.
     """
-    picture = np.full(pose.pixels**2, np.inf)
-    p, n = sight @ pose.axes.T, normals @ pose.axes.T
-    width = 2 * pose.slope / pose.pixels  # of a pixel, at distance 1
-    reach = int(np.ceil(radius / (width * p[:, 2].min()))) if len(p) else 0
-    for dx, dy in np.ndindex(2 * reach + 1, 2 * reach + 1):
-        x, y = cell[:, 0] + dx - reach, cell[:, 1] + dy - reach
-        ray = np.stack([width * (x + 0.5) - pose.slope, pose.slope - width * (y + 0.5), np.ones(len(x))], -1)
-        slant = (ray * n).sum(1)
-        z = (p * n).sum(1) / np.where(slant < 0, slant, np.inf)
-        on = (((z[:, None] * ray - p) ** 2).sum(1) <= radius**2) & (z > 0)
-        on |= (dx == reach) & (dy == reach)  # a disc seen from its edge still holds its own pixel
-        on &= (x >= 0) & (x < pose.pixels) & (y >= 0) & (y < pose.pixels)
-        near = np.where(z > 0, np.minimum(z, p[:, 2] + radius), p[:, 2])
-        np.minimum.at(picture, y[on] * pose.pixels + x[on], near[on])
-    return picture
+    from scipy.spatial import cKDTree
+
+    hidden = np.zeros(len(sight), bool)
+    if not len(sight):
+        return hidden
+    distance = np.linalg.norm(sight, axis=1)
+    # Only discs within this angle of a line can meet it, and on the unit sphere they are near it.
+    pairs = cKDTree(sight / distance[:, None]).query_pairs(radius / distance.min(), output_type="ndarray")
+    i, j = np.concatenate([pairs, pairs[:, ::-1]]).T
+    slant = (sight[i] * normals[j]).sum(1)
+    s = (sight[j] * normals[j]).sum(1) / np.where(slant < 0, slant, -np.inf)
+    on = ((s[:, None] * sight[i] - sight[j]) ** 2).sum(1) <= radius**2
+    hidden[i[on & (s > 0) & ((1 - s) * distance[i] > _SLACK * radius)]] = True
+    return hidden

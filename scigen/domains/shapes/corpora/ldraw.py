@@ -25,7 +25,7 @@ def load_ldraw(source: Path) -> Corpus:
     are `Other`. Moved and aliased parts are left out. Triangles are wound as BFC states; where a file states nothing
     they stay as written, so normals of such parts (`Library.certified`) may point inwards. Raises `InputError`.
     """
-    parts = sorted((source / "parts").glob("*.dat"), key=lambda path: path.name.lower())
+    parts = [path for path in sorted((source / "parts").glob("*")) if path.suffix.lower() == ".dat"]
     if not parts:
         raise InputError(f"`{source}` has no `parts/*.dat`; name the folder of an LDraw library.")
     library = Library(source)

@@ -51,8 +51,9 @@ class Library:
         self._files: dict[str, Path] = {}
         for place in reversed(_PLACES):  # `parts` comes last, so it wins
             base = folder / place
-            for path in base.rglob("*.dat") if place else base.glob("*.dat"):
-                self._files[path.relative_to(base).as_posix().lower()] = path
+            for path in base.rglob("*") if place else base.glob("*"):
+                if path.suffix.lower() == ".dat":
+                    self._files[path.relative_to(base).as_posix().lower()] = path
         self._known: dict[Path, _Triangles] = {}
 
     def mesh(self, path: Path) -> Mesh:

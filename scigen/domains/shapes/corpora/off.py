@@ -31,7 +31,7 @@ def read_off(path: Path) -> Mesh:
             raise ValueError(f"{vertices} vertices and {faces} faces are declared, and {len(rows) - 1} lines follow")
         points = np.array([row.split()[:3] for row in rows[1 : 1 + vertices]], dtype=np.float64)
         polygons = [row.split() for row in rows[1 + vertices : 1 + vertices + faces]]
-        counts = np.array([int(words[0]) for words in polygons])
+        counts = np.array([int(words[0]) for words in polygons], dtype=np.int64)
         corners = [words[1 : 1 + count] for words, count in zip(polygons, counts.tolist())]
         if any(len(words) != count for words, count in zip(corners, counts.tolist())):
             raise ValueError("a face has fewer corners than it declares")
