@@ -61,7 +61,7 @@ class CloudBatches:
 
     def at(self, step: int, rank: int = 0, world: int = 1) -> tuple[Oriented, Oriented]:
         """What the encoder sees and what the decoder must meet: two samples of the same shapes."""
-        rng = np.random.default_rng([self.seed, 1, step, rank])
+        rng = np.random.default_rng([self.seed, 1, step])  # all workers see as many points: none waits for another
         seen = INPUTS[rng.integers(len(INPUTS))]
         order = rng.permutation(self.points.shape[1])
         rows = self.rows(step, rank, world)

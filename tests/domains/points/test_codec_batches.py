@@ -26,6 +26,12 @@ def test_a_step_is_a_function_of_seed_step_and_rank() -> None:
     assert not any(torch.equal(b.points[:1], other.points[:1]) for _, other in others)
 
 
+def test_workers_share_the_size_of_a_step() -> None:
+    whole = batches(1)
+    sizes = [[whole.at(step, rank, 2)[0].points.shape[1] for rank in range(2)] for step in range(6)]
+    assert all(a == b for a, b in sizes) and len({a for a, _ in sizes}) > 1
+
+
 def test_an_epoch_shows_every_training_shape_once_over_all_workers() -> None:
     whole = batches(1)
     rows = [whole.rows(step, rank, 2) for step in range(3) for rank in range(2)]
