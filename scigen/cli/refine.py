@@ -11,6 +11,8 @@ from scigen.cli.device import chosen_device
 from scigen.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from scigen.run.refine import Request
     from scigen.run.refine_file import Summary
     from scigen.run.weights import Weights
@@ -98,7 +100,10 @@ def _show(summary: Summary, request: Request, weights: Weights | None, out: Path
     elif not quiet:
         from scigen.cli.table import report_console
 
-        report_console().print(_table(summary, out))
+        console = report_console()
+        said = (f"{count} {what}" for what in ("refined", "kept", "failed") if (count := summary.counts[what]))
+        console.print(f"{', '.join(said)} in {summary.seconds:.1f} s, written to {out}", markup=False, soft_wrap=True)
+        console.print(_table(summary))
     for row in summary.failures:
         typer.echo(f"record {row['index']}: {row['reason']}", err=True)
     if (rest := summary.counts["failed"] - len(summary.failures)) > 0:
@@ -124,14 +129,11 @@ def _document(summary: Summary, request: Request, weights: Weights | None, out: 
     )
 
 
-def _table(summary: Summary, out: Path) -> Any:
+def _table(summary: Summary) -> Table:
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
 
-    said = ", ".join(f"{summary.counts[name]} {name}" for name in ("refined", "kept", "failed") if summary.counts[name])
-    title = escape(f"{said} in {summary.seconds:.1f} s, written to {out}")
-    table = Table(title=title, title_justify="left", pad_edge=False, box=box.SIMPLE_HEAD)
+    table = Table(pad_edge=False, box=box.SIMPLE_HEAD)
     table.add_column("in Å")
     for name in ("median", "90 %", "largest"):
         table.add_column(name, justify="right")

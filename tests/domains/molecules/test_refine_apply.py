@@ -272,9 +272,19 @@ def test_a_drawing_on_a_plane_is_embedded_with_the_hand_it_shows() -> None:
     assert Chem.MolToSmiles(Chem.RemoveHs(start)) == "C[C@H](N)C(=O)O"
 
 
+def squeezed(smiles: str, shrink: float, atoms: int) -> Chem.Mol:
+    mol = start_of(parse_smiles(smiles))
+    pos = mol.GetConformer().GetPositions()
+    pos[:atoms] *= shrink
+    mol.GetConformer().SetPositions(pos)
+    return mol
+
+
 @pytest.mark.parametrize(
     ("mol", "why"),
     [
+        (squeezed("CCO", 0.0, 9), "two atoms lie 0.00 Å apart"),
+        (squeezed("CCO", 0.0, 2), "MMFF94 breaks down"),
         (parse_smiles("CS"), "S with charge \\+0 .atom 2. is outside"),
         (parse_smiles("C[O+](C)C"), "O with charge \\+1"),
         (parse_smiles("CCCCCCCCCC"), "32 atoms; molecules of 3 to 29"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scigen.domains.molecules.codec import TOKENS, from_rdkit
+from scigen.domains.molecules.data import Molecule
 from scigen.domains.molecules.refine.pairs import relaxed
 from scigen.errors import InputError
 from scigen.metrics.chem import pack, sanitized, unpack
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_ATOMS", "has_geometry", "prepare", "start_of", "warm"]
 
 MAX_ATOMS = 255  # what `data.Molecule` can number
+COLLAPSED = 0.5  # Å; no two atoms of a molecule come nearer than the 0.74 of H2
 _KNOWN = set(TOKENS)
 
 
@@ -65,11 +67,14 @@ def start_of(mol: Mol, relax: bool = True, sizes: Sequence[int] | None = None, s
         molecule = from_rdkit(clean)
     except InputError as error:
         raise ValueError(str(error)) from None
+    pos: np.ndarray | None = molecule.pos
     if relax or not given:
-        pos, reason = relaxed(molecule)
+        pos, reason = _relaxed(molecule)
         if pos is None:
             raise ValueError(reason)
         clean.GetConformer().SetPositions(pos.astype(np.float64))
+    if (near := _nearest(pos)) < COLLAPSED:
+        raise ValueError(f"two atoms lie {near:.2f} Å apart, which is no geometry to start from")
     return clean
 
 
@@ -97,6 +102,19 @@ def _checked(mol: Mol, given: bool, sizes: Sequence[int] | None) -> Mol:
     if (pieces := len(Chem.GetMolFrags(mol))) > 1:
         raise ValueError(f"{pieces} molecules in one record; give each its own")
     return mol
+
+
+def _relaxed(molecule: Molecule) -> tuple[np.ndarray | None, str]:
+    try:
+        return relaxed(molecule)
+    except RuntimeError:  # RDKit's force field on atoms that coincide
+        return None, "MMFF94 breaks down on this geometry; see whether atoms coincide"
+
+
+def _nearest(pos: np.ndarray) -> float:
+    """Smallest distance (Å) between two atoms."""
+    apart = np.linalg.norm(pos[:, None].astype(np.float64) - pos, axis=-1)
+    return float(apart[np.triu_indices(len(pos), 1)].min(initial=np.inf))
 
 
 def _embed(mol: Mol, seed: int) -> None:
