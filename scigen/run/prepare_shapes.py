@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from scigen.domains.shapes.corpora.corpus import Corpus
 from scigen.domains.shapes.pack import PackedShapes, save_shapes, shapes_path
@@ -106,7 +107,7 @@ def _tell(total: int, say: Callable[[str], None], done: int) -> None:
         say(f"{done:,} of {total:,} shapes")
 
 
-def _facts(packing: Packing) -> dict[str, object]:
+def _facts(packing: Packing) -> dict[str, Any]:
     shapes = packing.shapes
     pairs = Counter(zip(shapes.category.tolist(), shapes.split.tolist()))
     table = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -79,7 +80,7 @@ class PackedShapes:
         digest = hashlib.sha256("\n".join([self.name, self.licence, *self.categories]).encode())
         for name, array in _arrays(self).items():
             digest.update(f"{name}{array.dtype.str}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
 
@@ -103,15 +104,14 @@ def load_shapes(source: str | Path) -> PackedShapes:
     if not path.is_file():
         raise InputError(f"No packed shapes at '{path}'; make them with `scigen data prepare points {path.stem}`.")
     try:
-        arrays = {"normals": None} | read_npz(path)
-        words = {"name": str(arrays["name"]), "licence": str(arrays["licence"])}
-        categories = tuple(arrays["categories"].tolist())
-        rows = {field.name: arrays[field.name] for field in fields(PackedShapes)[3:]}
+        arrays: dict[str, Any] = {"normals": None} | read_npz(path)
+        arrays |= {"name": str(arrays["name"]), "licence": str(arrays["licence"])}
+        arrays["categories"] = tuple(arrays["categories"].tolist())
+        shapes = PackedShapes(**{field.name: arrays[field.name] for field in fields(PackedShapes)})
     except KeyError as error:
         raise InputError(_refusal(path, f"the array {error} is missing")) from None
-    except (InputError, AttributeError, TypeError) as error:
+    except (InputError, TypeError) as error:
         raise InputError(_refusal(path, str(error).rstrip("."))) from None
-    shapes = PackedShapes(**words, categories=categories, **rows)
     if not _fits(shapes):
         raise InputError(_refusal(path, "its arrays do not fit together"))
     return shapes
