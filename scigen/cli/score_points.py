@@ -68,8 +68,8 @@ def score_points(
     catalogue = pair_catalogue(emd_points, tau) if paired else set_catalogue(emd_points)
     thresholds = parse_thresholds(minimum or [], maximum or [], [entry.name for entry in catalogue])
     with bars(quiet or as_json) as progress:
-        measure = _pairs if paired else _sets
-        report = measure(generated, reference, partial, terms, progress)
+        both = generated, reference
+        report = _pairs(*both, partial, terms, progress) if paired else _sets(*both, terms, progress)
     verdicts = judge(thresholds, report.scores)
     write(report, verdicts, out, junit_file)
     show(report, verdicts, as_json, quiet)
@@ -79,7 +79,7 @@ def score_points(
         raise typer.Exit(_PARTIAL)
 
 
-def _sets(generated: Path, reference: Path, partial: Path | None, terms: Terms, progress: Progress) -> Report:
+def _sets(generated: Path, reference: Path, terms: Terms, progress: Progress) -> Report:
     from scigen.domains.points.collect import collect
     from scigen.domains.points.scores import score_sets
 

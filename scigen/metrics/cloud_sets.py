@@ -77,8 +77,8 @@ def coverage(distance: np.ndarray) -> Estimate:
     """COV from `distance [g, r]`: share of reference clouds that are the nearest to some generated one.
 
     High coverage says nothing of quality (noise covers too), and it grows with g / r: draws of one law with g = r reach
-    1 - 1/e at most. The interval is the binomial one, half too wide: two cells are never hit by one draw. Raises
-    `ValueError` for an empty set.
+    1 - 1/e at most. The interval is the binomial one, about half too wide: a draw that covers one cloud covers no
+    other, so they do not vary freely. Raises `ValueError` for an empty set.
     """
     g, r = distance.shape
     if not min(g, r):

@@ -168,12 +168,13 @@ def test_a_mesh_is_sampled_and_brings_its_floor_in_closed_form(tmp_path, capsys)
 
 def test_broken_clouds_are_left_out_and_named(sets, tmp_path, numpy_rng, capsys):
     points = many(numpy_rng)
-    points[3, 5, 1] = np.nan
+    points[3, 5, 1], points[4, 6, 2] = np.nan, 1e30
     write_npz(tmp_path / "some.npz", {"points": points, "ids": np.array([f"chair{k}" for k in range(8)])})
     args = ("--reference", sets[1], "--norm", "unit", *FAST)
     assert score(tmp_path / "some.npz", *args, "--quiet", "--out", tmp_path / "out") == 4
-    assert "chair3: the cloud holds NaN" in capsys.readouterr().err
-    assert json.loads((tmp_path / "out" / "errors.jsonl").read_text())["record"] == "chair3"
+    assert "chair3: 1 of 128 points are not finite" in capsys.readouterr().err
+    lines = (tmp_path / "out" / "errors.jsonl").read_text().splitlines()
+    assert [json.loads(line)["record"] for line in lines] == ["chair3", "chair4"] and "1e+30" in lines[1]
     folder = ply(
         tmp_path / "folder", {f"g{k}": c for k, c in enumerate(many(numpy_rng, 4))} | {"small": points[0, :50]}
     )

@@ -43,8 +43,12 @@ def pair_catalogue(emd_points: int, tau: float) -> tuple[Entry, ...]:
     emd = (Entry(f"emd@{emd_points}", "", f"exact EMD of {emd_points} random points, mean distance matched"),)
     return (
         _READABLE,
-        Entry("chamfer_l1", "", "(mean a + mean b) / 2; PoinTr's CD-L1, printed there times 1000"),
-        Entry("chamfer_l2", "", "mean a² + mean b²; PoinTr's CD-L2, printed there times 1000"),
+        Entry(
+            "chamfer_l1",
+            "",
+            "(mean a + mean b) / 2, a: nearest distances to the reference, b: back; PoinTr's CD-L1 / 1000",
+        ),
+        Entry("chamfer_l2", "", "mean a² + mean b²; PoinTr's CD-L2 / 1000"),
         Entry("chamfer_l1_over_floor", "", "chamfer_l1 over what two samplings of the reference score; 1 is perfect"),
         Entry(f_score, "share", f"harmonic mean of the shares of a and of b below {tau:g}"),
         Entry("dcd", "", "density-aware Chamfer distance, alpha 1000"),

@@ -20,6 +20,7 @@ from scigen.errors import InputError
 from scigen.io.npz import read_npz
 from scigen.io.recognise import read_shape
 from scigen.io.shape import Cloud, Mesh
+from scigen.io.sound import sound_cloud
 
 __all__ = ["SUFFIXES", "Collection", "Item", "collect", "fingerprint"]
 
@@ -115,11 +116,14 @@ def _many(path: Path) -> Iterator[tuple[str, str, Cloud | str]] | None:
     if len(names) != len(points) or len(set(names)) != len(names):
         got = f"{len(set(names))} names"
         raise InputError(f"`{path}`: `ids` must name each of the {len(points)} clouds once, got {got}.")
-    broken = ~np.isfinite(points).all((1, 2))
-    return (
-        (name, str(path), "the cloud holds NaN or infinity" if bad else Cloud(cloud))
-        for name, cloud, bad in zip(names, points, broken)
-    )
+    return ((name, str(path), _sound(cloud)) for name, cloud in zip(names, points))
+
+
+def _sound(points: np.ndarray) -> Cloud | str:
+    try:
+        return sound_cloud(points)
+    except ValueError as error:
+        return str(error)
 
 
 def _item(name: str, shape: Cloud | Mesh, n: int, rng: np.random.Generator, exact: bool) -> Item:
