@@ -148,6 +148,39 @@ def test_every_part_appears_in_some_variant(family: Family) -> None:
     assert seen == set(family.parts)
 
 
+HOLES: list[tuple[str, dict[str, Any], int]] = [  # through holes and handles of an object, counted by hand
+    ("mug", {"foot": "flat"}, 1),
+    ("teapot", {"handle": "rear"}, 1),
+    ("vase", {"kind": "vase", "handles": "two", "lid": "none", "surface": "smooth"}, 2),
+    ("bottle", {"cap": "open"}, 0),
+    ("gear", {"body": "disc"}, 1),
+    ("gear", {"body": "drilled", "openings": 5}, 6),
+    ("gear", {"body": "spoked", "openings": 4}, 5),
+    ("flange", {"kind": "straight", "rim": "round", "bolts": 6}, 13),
+    ("flange", {"kind": "elbow", "rim": "round", "bolts": 4}, 9),
+    ("flange", {"kind": "reducer", "rim": "square"}, 9),
+    ("flange", {"kind": "tee", "rim": "round", "bolts": 5}, 17),
+    ("bracket", {"columns": 2, "wall": "plain", "stiffener": "none"}, 8),
+    ("bracket", {"columns": 1, "wall": "plain", "stiffener": "two_ribs"}, 4),
+    ("bracket", {"columns": 1, "wall": "boss", "stiffener": "centre_rib"}, 5),
+    ("wrench", {"ends": "rings"}, 2),
+    ("wrench", {"ends": "jaws"}, 0),
+    ("bolt", {"nut": "none"}, 0),
+    ("hammer", {}, 0),
+    ("screwdriver", {}, 0),
+    ("chair", {"base": "round_legs", "stretchers": "none", "back": "slats", "slats": 4, "arms": "none"}, 5),
+    ("table", {"base": "square_legs", "apron": "none", "shelf": "none"}, 0),
+]
+
+
+@pytest.mark.parametrize(("name", "variant", "genus"), HOLES, ids=lambda v: str(v))
+def test_objects_have_their_holes(name: str, variant: dict[str, Any], genus: int) -> None:
+    """Euler: corners - edges + faces = 2 - 2 genus."""
+    family = next(f for f in FAMILIES if f.name == name)
+    mesh = build(family, dataclasses.replace(parameters(family, 12), **variant))
+    assert len(mesh.vertices) - 3 * len(mesh.faces) // 2 + len(mesh.faces) == 2 - 2 * genus
+
+
 @every_family
 def test_the_same_parameters_give_the_same_mesh(family: Family) -> None:
     p = parameters(family, 6)

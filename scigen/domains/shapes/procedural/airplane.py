@@ -14,7 +14,7 @@ from scigen.domains.shapes.procedural.solids import Solid, both, box, loft, pris
 
 __all__ = ["AIRPLANE", "Airplane"]
 
-_THIN = 0.019  # of the length: no wing is thinner
+_THIN = 0.022  # of the length: no wing is thinner
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Airplane:
     tail_chord: float = span(0.09, 0.14)
     fin_height: float = span(0.13, 0.2)
     fin_sweep: float = span(15, 45, "deg")
-    engine_radius: float = span(0.45, 0.7)
+    engine_radius: float = span(0.55, 0.78)
     engine_place: float = span(0.28, 0.42)
     wing: str = one_of(low=3, high=2)
     tail: str = one_of(conventional=4, tee=2, vee=1)
@@ -93,19 +93,9 @@ def _tail(p: Airplane) -> Solid:
 
 def _nacelle(radius: float, length: float) -> Solid:
     """Along z about the origin, open in front."""
-    skin = [
-        (0.5, -0.62),
-        (0.75, -0.5),
-        (1.0, -0.05),
-        (1.0, 0.3),
-        (0.92, 0.48),
-        (0.84, 0.5),
-        (0.76, 0.45),
-        (0.72, 0.15),
-        (0.3, 0.2),
-        (0.05, 0.36),
-    ]
-    return revolve(np.array(skin) * [radius, length], 20).rotate((90, 0, 0))
+    outside = [(0.5, -0.62), (0.75, -0.5), (1.0, -0.05), (1.0, 0.3), (0.92, 0.48), (0.8, 0.5)]
+    intake = [(0.62, 0.45), (0.55, 0.15), (0.3, 0.2), (0.05, 0.36)]
+    return revolve(np.array(outside + intake) * [radius, length], 20).rotate((90, 0, 0))
 
 
 def _propeller(radius: float, hub: float) -> Solid:

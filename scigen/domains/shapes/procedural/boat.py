@@ -87,7 +87,7 @@ def _sailing(p: Boat) -> dict[str, Solid]:
     rings = []
     for share in (0.0, 1.0):
         c = 0.2 - 0.06 * share
-        fin = airfoil(c, 0.16)
+        fin = airfoil(c, 0.2)
         rings.append(
             np.column_stack(
                 [

@@ -49,28 +49,29 @@ def _flange(p: Flange, r: float) -> Solid:
     plate = extrude([rim, *holes], thick).rotate((90, 0, 0)).translate((0, -lift - thick / 2, 0))
     face = [(shell + p.face_width * width, -lift - 0.01), (shell + p.face_width * width, 0.0)]
     return plate + revolve(
-        [(shell, -thick - lift - p.neck * r), (neck, -thick - lift + 0.01), (neck, -lift - 0.01), *face]
+        [(0.92 * shell, -thick - lift - p.neck * r), (neck, -thick - lift + 0.01), (neck, -lift - 0.01), *face]
     )
 
 
 def _solids(p: Flange) -> Mapping[str, Solid]:
     r, shell = p.bore / 2, (1 + 2 * p.wall) * p.bore / 2
-    long = (p.reach + 2.2) * r
+    long = (p.reach + 2.8) * r
     end, tilt, small = (0.0, 2 * long, 0.0), (0, 0, 0), r
     path = np.array([(0, 0, 0), end])
     scale = np.array([1.0, 1.0])
     if p.kind == "elbow":
         end, tilt = (0.0, long, long), (90, 0, 0)
-        c = 0.55 * long
-        path = np.concatenate(
-            [[(0, 0, 0)], bezier([(0, 0.1, 0), (0, c, 0), (0, long, long - c), (0, long, long - 0.1)], 12), [end]]
-        )
+        lead, c = 0.3 * r, 0.55 * long  # straight at both ends, or the sections of the bend would cross
+        bend = bezier([(0, lead, 0), (0, c, 0), (0, long, long - c), (0, long, long - lead)], 12)
+        path = np.concatenate([[(0, 0, 0)], bend, [end]])
         scale = np.ones(len(path))
     if p.kind == "reducer":
         small = p.second * r
         path = np.array([(0, 0, 0), (0, 0.75 * long, 0), (0, 1.25 * long, 0), end])
         scale = np.array([1.0, 1.0, p.second, p.second])
-    beyond = np.concatenate([path[:1] - (path[1] - path[0]) * 0.2, path, path[-1:] + (path[-1] - path[-2]) * 0.2])
+    steps = (path[1] - path[0], path[-1] - path[-2])
+    ahead = [r * step / np.linalg.norm(step) for step in steps]  # the bore reaches out of both flanges
+    beyond = np.concatenate([path[:1] - ahead[0], path, path[-1:] + ahead[1]])
     sizes = np.concatenate([scale[:1], scale, scale[-1:]])
     # Flanges are bored wider and stand proud of the pipe, so that no face of one lies in a face of the other.
     hollow, clear, proud = sweep(beyond, circle(r, 24), sizes), sweep(beyond, circle(1.05 * r, 24), sizes), 0.03 * r

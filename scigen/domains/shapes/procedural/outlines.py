@@ -37,12 +37,12 @@ def rounded(width: float, height: float, radius: float, corner: int = 3) -> np.n
 
 
 def airfoil(chord: float, thickness: float, count: int = 9) -> np.ndarray:
-    """A symmetric wing section, leading edge at x = 0, with a blunt trailing edge a fifth as thick as the whole.
+    """A symmetric wing section, leading edge at x = 0, with a blunt trailing edge nearly half as thick as the whole.
 
     Half thickness 5 t (.2969 √x - .126 x - .3516 x^2 + .2843 x^3 - .1015 x^4) of the four-digit series (NACA 460).
     """
     x = (1 - np.cos(np.linspace(0, np.pi, count))) / 2
     y = 5 * thickness * (0.2969 * np.sqrt(x) - 0.126 * x - 0.3516 * x**2 + 0.2843 * x**3 - 0.1015 * x**4)
-    y = np.maximum(y, np.where(x > 0.4, 0.1 * thickness, 0))
+    y = np.maximum(y, np.where(x > 0.4, 0.22 * thickness, 0))
     lower, upper = np.stack([x, -y], 1)[1:], np.stack([x, y], 1)[::-1]
     return chord * np.concatenate([lower, upper])

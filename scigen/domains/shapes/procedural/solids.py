@@ -67,7 +67,8 @@ def loft(rings: np.ndarray, closed: bool = False) -> Solid:
 def sweep(path: np.ndarray, section: np.ndarray, scale: np.ndarray | float = 1.0, closed: bool = False) -> Solid:
     """A section `[S, 2]` carried along a path `[K, 3]` without twisting, its size times `scale [K]` or `[K, 2]`.
 
-    The frame turns from tangent to tangent by the smallest rotation; the section's y stays near up where it can.
+    The frame follows the tangent by the smallest rotation; the section's y stays near up where it can.
+    Raises `ValueError` where one section would cut the next.
     """
     path = np.asarray(path, np.float64)
     if closed:
@@ -79,12 +80,17 @@ def sweep(path: np.ndarray, section: np.ndarray, scale: np.ndarray | float = 1.0
     sizes = np.broadcast_to(
         np.asarray(scale, np.float64).reshape(-1, 1) if np.ndim(scale) < 2 else scale, (len(path), 2)
     )
-    rings = []
-    for point, t, size in zip(path, tangent, sizes, strict=True):
+    rings = np.empty((len(path), len(section), 3))
+    for k, (t, size) in enumerate(zip(tangent, sizes, strict=True)):
         up = up - (up @ t) * t
         up /= np.linalg.norm(up)
-        rings.append(point + (section * size) @ np.stack([np.cross(up, t), up]))
-    return loft(np.stack(rings), closed)
+        rings[k] = path[k] + (section * size) @ np.stack([np.cross(up, t), up])
+    ahead = np.einsum("ksd,kd->ks", rings[1:] - path[:-1, None], tangent[:-1])
+    behind = np.einsum("ksd,kd->ks", path[1:, None] - rings[:-1], tangent[1:])
+    if min(ahead.min(), behind.min()) <= 0:
+        k = int(np.minimum(ahead, behind).min(1).argmin())
+        raise ValueError(f"a path bends too sharply at its point {k} of {len(path)}: its sections there cross.")
+    return loft(rings, closed)
 
 
 def rod(start: Sequence[float], end: Sequence[float], low: float, high: float | None = None, count: int = 16) -> Solid:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scigen.domains.shapes.procedural.family import Family
-from scigen.domains.shapes.procedural.outlines import superellipse
+from scigen.domains.shapes.procedural.outlines import circle
 from scigen.domains.shapes.procedural.parameters import count, one_of, span
 from scigen.domains.shapes.procedural.paths import bezier, smooth
 from scigen.domains.shapes.procedural.solids import Solid, both, loft, revolve, sweep
@@ -27,13 +27,13 @@ class Vase:
     neck_radius: float = span(0.32, 0.7)
     neck_height: float = span(0.74, 0.86)
     rim_radius: float = span(1.05, 1.6)
-    wall: float = span(0.5, 0.8, "cm")
+    wall: float = span(0.65, 0.95, "cm")
     floor: float = span(0.6, 1.6, "cm")
     plinth: float = span(0.5, 1.6, "cm")
     flute_depth: float = span(0.02, 0.05)
     twist: float = span(-90, 90, "deg")
-    handle_reach: float = span(1.5, 4.0, "cm")
-    handle_thickness: float = span(0.8, 1.3, "cm")
+    handle_reach: float = span(2.2, 4.0, "cm")
+    handle_thickness: float = span(0.75, 1.1, "cm")
     kind: str = one_of(vase=4, bowl=2)
     surface: str = one_of(smooth=3, fluted=2)
     handles: str = one_of(none=3, two=2)
@@ -78,21 +78,23 @@ def _turned(p: Vase, profile: np.ndarray) -> Solid:
 
 def _handles(p: Vase, profile: np.ndarray) -> Solid:
     top = profile[-1, 1]
-    low, high = p.belly_height * top, 0.95 * p.neck_height * top
+    low = (0.2 if p.kind == "bowl" else 0.75 * p.belly_height) * top
+    high = 0.95 * p.neck_height * top
     start, end = (float(np.interp(y, profile[:, 1], profile[:, 0])) for y in (low, high))
-    out = max(start, end) + p.handle_reach
+    share = 0.75 if p.kind == "bowl" else 1.0
+    out, thick = max(start, end) + share * p.handle_reach, share * p.handle_thickness / 2
     # Inside the wall at both ends, and out again through neither.
     inset = 0.5 * p.wall + (2 * p.flute_depth * start if p.surface == "fluted" else 0)
     path = bezier(
         [
             (end - inset, high, 0),
-            (out + 1, high + 0.08 * top, 0),
-            (out + 1, low + 0.15 * top, 0),
+            (out + 0.8, high + 0.08 * top, 0),
+            (out + 0.8, low + 0.15 * top, 0),
             (start - inset, low, 0),
         ],
         14,
     )
-    return both(sweep(path, superellipse(p.handle_thickness, p.handle_thickness, 2.0, 10)))
+    return both(sweep(path, circle(thick, 10)))
 
 
 def _lid(p: Vase, rim: float, top: float) -> Solid:
