@@ -46,7 +46,7 @@ def pair_catalogue(emd_points: int, tau: float) -> tuple[Entry, ...]:
         Entry(
             "chamfer_l1",
             "",
-            "(mean a + mean b) / 2, a: nearest distances to the reference, b: back; PoinTr's CD-L1 / 1000",
+            "(mean a + mean b) / 2, a: nearest distances to the reference, b: from it; PoinTr's CD-L1 / 1000",
         ),
         Entry("chamfer_l2", "", "mean a² + mean b²; PoinTr's CD-L2 / 1000"),
         Entry("chamfer_l1_over_floor", "", "chamfer_l1 over what two samplings of the reference score; 1 is perfect"),
