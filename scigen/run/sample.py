@@ -19,7 +19,7 @@ from scigen.io.molecules import Record, write_sdf, write_smiles_csv
 from scigen.metrics.score import Score
 from scigen.run.refine import Refined, refine_records
 from scigen.run.refine import Request as RefineRequest
-from scigen.run.report import write_run, write_scores
+from scigen.run.report import sha256, write_run, write_scores
 from scigen.run.weights import Weights
 
 if TYPE_CHECKING:
@@ -126,7 +126,8 @@ def write_outcome(outcome: Outcome, request: Request, weights: Weights, config: 
     write_smiles_csv(folder / "molecules.csv", rows, columns)
     write_grid(folder / "molecules.png", outcome.molecules[:24], kept)
     write_scores(folder, outcome.document())
-    write_run(folder, config, request.seed, weights.path, outcome.timings)
+    by = request.bridge and {"file": request.bridge.path.name, "sha256": sha256(request.bridge.path)}
+    write_run(folder, config, request.seed, weights.path, outcome.timings, refined_by=by)
 
 
 def _whole(check: dict[str, Any]) -> bool:

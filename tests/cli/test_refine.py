@@ -309,6 +309,8 @@ def test_samples_are_refined_and_the_scores_stand_side_by_side(
     assert "4 of 4 whole valid ones refined" in out and "as drawn" in out
     plain, after = (json.loads((tmp_path / run_ / "scores.json").read_text()) for run_ in ("plain", "refined"))
     assert after["as_drawn"] == plain["scores"] and after["refined"] == {"molecules": 4, "failed": []}
+    card = json.loads((tmp_path / "refined/run.json").read_text())
+    assert card["refined_by"]["file"] == weights.name and card["config"]["refine"] is True
     values = [{s["name"]: s["value"] for s in scores} for scores in (after["as_drawn"], after["scores"])]
     assert values[0]["validity"] == values[1]["validity"] and values[0]["bond_w1"] != values[1]["bond_w1"]
     before, moved = read(tmp_path / "plain/molecules.sdf"), read(tmp_path / "refined/molecules.sdf")

@@ -67,12 +67,8 @@ def start_of(mol: Mol, relax: bool = True, sizes: Sequence[int] | None = None, s
         molecule = from_rdkit(clean)
     except InputError as error:
         raise ValueError(str(error)) from None
-    pos: np.ndarray | None = molecule.pos
-    if relax or not given:
-        pos, reason = _relaxed(molecule)
-        if pos is None:
-            raise ValueError(reason)
-        clean.GetConformer().SetPositions(pos.astype(np.float64))
+    pos = _minimum(molecule) if relax or not given else molecule.pos
+    clean.GetConformer().SetPositions(pos.astype(np.float64))
     if (near := _nearest(pos)) < COLLAPSED:
         raise ValueError(f"two atoms lie {near:.2f} Å apart, which is no geometry to start from")
     return clean
@@ -104,11 +100,14 @@ def _checked(mol: Mol, given: bool, sizes: Sequence[int] | None) -> Mol:
     return mol
 
 
-def _relaxed(molecule: Molecule) -> tuple[np.ndarray | None, str]:
+def _minimum(molecule: Molecule) -> np.ndarray:
     try:
-        return relaxed(molecule)
+        pos, reason = relaxed(molecule)
     except RuntimeError:  # RDKit's force field on atoms that coincide
-        return None, "MMFF94 breaks down on this geometry; see whether atoms coincide"
+        pos, reason = None, "MMFF94 breaks down on this geometry; see whether atoms coincide"
+    if pos is None:
+        raise ValueError(reason)
+    return pos
 
 
 def _nearest(pos: np.ndarray) -> float:
