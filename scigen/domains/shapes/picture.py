@@ -47,8 +47,8 @@ def shape_picture(shape: Mesh | Cloud, pixels: int = 200, view: np.ndarray | Non
         return np.full((pixels, pixels, 3), 255, np.uint8)
     size = pixels * SMOOTH
     view = view_rotation() if view is None else view
-    draw = _mesh_layers if isinstance(shape, Mesh) else _cloud_layers
-    colour, normal, depth = draw(shape, view, size)
+    layers = _mesh_layers(shape, view, size) if isinstance(shape, Mesh) else _cloud_layers(shape, view, size)
+    colour, normal, depth = layers
     hit = np.isfinite(depth)
     diffuse = np.maximum(normal @ LIGHT, 0)[..., None]
     lit = ((0.42 + 0.62 * diffuse) * colour + 0.12 * diffuse**24) * _crevices(depth)[..., None]

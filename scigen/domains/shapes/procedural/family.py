@@ -57,6 +57,6 @@ def assemble(solids: Mapping[str, Solid], parts: tuple[str, ...]) -> Mesh:
     # Booleans leave slivers where surfaces graze; corners closer than this to their neighbours go.
     x0, y0, z0, x1, y1, z1 = pieces[0].bounding_box()
     mesh = pieces[0].simplify(_SLIVER * max(x1 - x0, y1 - y0, z1 - z0)).to_mesh64()
-    runs = np.diff(np.asarray(mesh.run_index).astype(np.int64)) // 3
-    part = np.repeat([label[i] for i in mesh.run_original_id], runs).astype(np.int16)
+    ends = np.asarray(mesh.run_index).astype(np.int64) // 3
+    part = np.repeat([label[i] for i in mesh.run_original_id], ends[1:] - ends[:-1]).astype(np.int16)
     return Mesh(np.asarray(mesh.vert_properties)[:, :3], np.asarray(mesh.tri_verts).astype(np.int32), part)

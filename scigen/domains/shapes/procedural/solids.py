@@ -29,13 +29,14 @@ __all__ = [
 ]
 
 Solid = Any  # manifold3d.Manifold, which is imported only where it is used
+Point = Sequence[float] | np.ndarray  # [3]
 
 
-def loft(rings: np.ndarray, closed: bool = False) -> Solid:
-    """The solid whose skin joins ring to ring, `[R, S, 3]`; open ends are capped by fans around their middles.
+def loft(rings: np.ndarray) -> Solid:
+    """The solid whose skin joins ring to ring, `[R, S, 3]`; the ends are capped by fans around their middles.
 
-    A ring must see its middle from all its points. `closed` joins the last ring to the first instead. Either sense of
-    the rings will do: the solid is turned the right side out. Raises `ValueError` when the skin cuts itself.
+    The first and the last ring must see their middle from all their points. Either sense of the rings will do: the
+    solid is turned the right side out. Raises `ValueError` when they enclose nothing.
     """
     import manifold3d
 
@@ -43,17 +44,15 @@ def loft(rings: np.ndarray, closed: bool = False) -> Solid:
     vertices = np.concatenate([rings.reshape(-1, 3), rings[0].mean(0)[None], rings[-1].mean(0)[None]])
     here = np.arange(size)
     along = np.roll(here, -1)
-    starts = size * np.arange(count if closed else count - 1)[:, None]
-    ahead = (starts + size) % (count * size)
-    sides = [np.stack([starts + here, starts + along, ahead + along], -1).reshape(-1, 3)]
-    sides += [np.stack([starts + here, ahead + along, ahead + here], -1).reshape(-1, 3)]
-    if closed:
-        vertices = vertices[:-2]
-    else:
-        last = (count - 1) * size
-        sides += [np.stack([along, here, np.full(size, count * size)], -1)]
-        sides += [np.stack([last + here, last + along, np.full(size, count * size + 1)], -1)]
-    faces = np.concatenate(sides)
+    starts, last = size * np.arange(count - 1)[:, None], size * (count - 1)
+    faces = np.concatenate(
+        [
+            np.stack([starts + here, starts + along, starts + size + along], -1).reshape(-1, 3),
+            np.stack([starts + here, starts + size + along, starts + size + here], -1).reshape(-1, 3),
+            np.stack([along, here, np.full(size, count * size)], -1),
+            np.stack([last + here, last + along, np.full(size, count * size + 1)], -1),
+        ]
+    )
     corner = vertices[faces] - vertices.mean(0)
     if np.linalg.det(corner).sum() < 0:
         faces = faces[:, ::-1]
@@ -64,17 +63,14 @@ def loft(rings: np.ndarray, closed: bool = False) -> Solid:
     return solid
 
 
-def sweep(path: np.ndarray, section: np.ndarray, scale: np.ndarray | float = 1.0, closed: bool = False) -> Solid:
+def sweep(path: np.ndarray, section: np.ndarray, scale: np.ndarray | float = 1.0) -> Solid:
     """A section `[S, 2]` carried along a path `[K, 3]` without twisting, its size times `scale [K]` or `[K, 2]`.
 
     The frame follows the tangent by the smallest rotation; the section's y stays near up where it can.
     Raises `ValueError` where one section would cut the next.
     """
     path = np.asarray(path, np.float64)
-    if closed:
-        tangent = np.roll(path, -1, 0) - np.roll(path, 1, 0)
-    else:
-        tangent = np.gradient(path, axis=0)
+    tangent = np.gradient(path, axis=0)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
     up = np.array([0.0, 1.0, 0.0]) if abs(tangent[0, 1]) < 0.9 else np.array([0.0, 0.0, 1.0])
     sizes = np.broadcast_to(
@@ -90,15 +86,15 @@ def sweep(path: np.ndarray, section: np.ndarray, scale: np.ndarray | float = 1.0
     if min(ahead.min(), behind.min()) <= 0:
         k = int(np.minimum(ahead, behind).min(1).argmin())
         raise ValueError(f"a path bends too sharply at its point {k} of {len(path)}: its sections there cross.")
-    return loft(rings, closed)
+    return loft(rings)
 
 
-def rod(start: Sequence[float], end: Sequence[float], low: float, high: float | None = None, count: int = 16) -> Solid:
+def rod(start: Point, end: Point, low: float, high: float | None = None, count: int = 16) -> Solid:
     """A round rod from `start` to `end`, of radius `low` at the start and `high` (by default the same) at the end."""
     return sweep(np.array([start, end]), circle(1.0, count), np.array([low, low if high is None else high]))
 
 
-def prism(start: Sequence[float], end: Sequence[float], section: np.ndarray, scale: float = 1.0) -> Solid:
+def prism(start: Point, end: Point, section: np.ndarray, scale: float = 1.0) -> Solid:
     """A straight bar from `start` to `end` with the section `[S, 2]`, at its end `scale` times as large."""
     return sweep(np.array([start, end]), section, np.array([1.0, scale]))
 
