@@ -58,7 +58,8 @@ def answers(here: Bends, there: Bends, rounds: int, steps: int) -> tuple[Tensor,
     """The truths about `there`, and by method the mean of draws and one draw, all `[n, 3]`."""
     middle = here.reference.mean(0)
     x0, x1 = scaled(here.reference, middle), scaled(there.start, middle)
-    paired = regression(Drift(0), steps, 256, 2e-3)(BRIDGE, x0, scaled(here.start, middle), rng(0))
+    # As many steps as the unpaired fit towards x0 gets in all its rounds.
+    paired = regression(Drift(0), rounds * steps, 256, 2e-3)(BRIDGE, x0, scaled(here.start, middle), rng(0))
     rows = [torch.randint(len(x), (2 * max(len(x0), len(x1)),), generator=rng(k)) for k, x in ((1, x0), (2, x1))]
     fits = regression(Drift(1), steps, 256, 2e-3), regression(Drift(2), steps, 256, 2e-3)
     last = list(islice(imf(BRIDGE, x0[rows[0]], x1[rows[1]], fits, GRID, rng(3)), rounds))[-1]
