@@ -28,7 +28,7 @@ from scigen.domains.molecules.sampler import Plan, draw_molecules
 from scigen.process.affine import rectified
 from scigen.run.build import network
 from scigen.run.config import load_config
-from scigen.solver import ancestral
+from scigen.solver import churn
 
 EDM_EVALUATIONS = 1000
 KINDS = {"transformer": "molecules/qm9", "e3nn": "molecules/qm9-e3nn"}
@@ -62,7 +62,8 @@ def weights(net: nn.Module) -> str:
 def against_edm(args: argparse.Namespace) -> None:
     """Samples a core-second, ours measured whole, EDM's extrapolated from a few evaluations."""
     ours, edm = built("transformer").eval(), Egnn().eval()
-    plan = Plan(rectified(), ancestral, steps=args.steps)
+    solver = churn(args.steps)
+    plan, evaluations = Plan(rectified(), solver, args.steps), args.steps * solver.evaluations
     n, sizes = args.batch, [args.atoms] * args.batch
     x, h = torch.randn(n, args.atoms, 3), torch.randn(n, args.atoms, 6)
     mask, t = torch.ones(n, args.atoms, dtype=torch.bool), torch.full((n,), 0.5)
@@ -84,9 +85,9 @@ def against_edm(args: argparse.Namespace) -> None:
     )
     own = took["scigen"] / n
     print(f"\nSampling, {n} molecules of {args.atoms} atoms at once")
-    print(f"  scigen transformer  {weights(ours):>7}  {args.steps:5d} evaluations  {1 / own:9.3f} samples/core-s")
+    print(f"  scigen transformer  {weights(ours):>7}  {evaluations:5d} evaluations  {1 / own:9.3f} samples/core-s")
     for kind in ("float32", "bfloat16"):
-        each, share = took[kind] * EDM_EVALUATIONS / n, took[kind] / took["scigen"] * args.steps
+        each, share = took[kind] * EDM_EVALUATIONS / n, took[kind] / took["scigen"] * evaluations
         rate = f"{EDM_EVALUATIONS:5d} evaluations  {1 / each:9.3f} samples/core-s"
         print(f"  EDM's shape {kind:8}{weights(edm):>7}  {rate}, extrapolated from single evaluations")
         print(f"    scigen draws {each / own:.0f} times the samples, and evaluates {share:.2f} times as fast")
@@ -172,7 +173,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--atoms", type=int, default=18, help="atoms of the sampled molecules")
-    parser.add_argument("--steps", type=int, default=Plan(rectified(), ancestral).steps)
+    parser.add_argument("--steps", type=int, default=32, help="intervals of our sampler")
     parser.add_argument("--turns", type=int, default=3, help="timed turns of each rival")
     parser.add_argument("--minutes", type=float, default=0.0, help="core minutes of training for each network")
     args = parser.parse_args()
