@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from benchmarks import gfn2_optima, refine_calibration, refine_quality
+from benchmarks import gfn2_optima, refine_calibration, refine_quality, unpaired_bridge
 from scigen.domains.molecules.data import load_fixture
 from scigen.domains.molecules.refine.pairs import PairSet
 from scigen.metrics.energy import gfn2_available
@@ -82,3 +83,15 @@ def test_coverage_finds_draws_that_are_right_and_draws_that_are_too_sure(pairs: 
     assert sure["bonds"].z > 2
     refine_calibration.draw_reliability(right, tmp_path / "c.png")
     assert (tmp_path / "c.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_unpaired_table_is_in_physical_units() -> None:
+    truth = torch.randn(200, 3, generator=unpaired_bridge.rng(0))
+    start, right = truth + torch.tensor([1.0, 0.0, 2.0]), truth.clone()
+    lines = list(
+        unpaired_bridge.table(truth, {"start": (start, start), "right": (right, right)}, start - start.mean(0))
+    )
+    assert lines[2].startswith("| start | 20.0, 0.0, 6.00 |")  # one unit of 20 mÅ, two of 3 degrees
+    assert lines[2].endswith("| 20.0, 0.0, 6.00 |")
+    assert lines[3].startswith("| right | 0.0, 0.0, 0.00 |")
+    assert len({line.count("|") for line in lines}) == 1
