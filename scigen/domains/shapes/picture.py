@@ -80,7 +80,7 @@ def contact_sheet(
 
 
 def write_contact_sheet(
-    path: Path,
+    path: str | Path,
     rows: Sequence[Sequence[Mesh | Cloud]],
     labels: Sequence[str] = (),
     pixels: int = 160,

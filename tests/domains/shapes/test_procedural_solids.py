@@ -63,7 +63,7 @@ def test_a_loft_is_turned_the_right_side_out(turn: int) -> None:
     ring = np.insert(circle(1.0, 12)[::turn], 1, 0.0, axis=1)
     assert loft(np.stack([ring, ring + [0, 2, 0]])).volume() == pytest.approx(2 * polygon_area(12, 1.0))
     with pytest.raises(ValueError, match="is no solid"):
-        loft(np.stack([ring, ring * np.nan]))
+        loft(np.stack([ring, ring]))
 
 
 def test_a_sweep_keeps_its_section_and_refuses_what_crosses() -> None:

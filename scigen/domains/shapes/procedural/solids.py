@@ -53,14 +53,11 @@ def loft(rings: np.ndarray) -> Solid:
             np.stack([last + here, last + along, np.full(size, count * size + 1)], -1),
         ]
     )
-    corner = vertices[faces] - vertices.mean(0)
-    if np.linalg.det(corner).sum() < 0:
-        faces = faces[:, ::-1]
-    mesh = manifold3d.Mesh64(np.ascontiguousarray(vertices, np.float64), np.ascontiguousarray(faces, np.uint64))
-    solid = manifold3d.Manifold(mesh)
-    if solid.status() != manifold3d.Error.NoError or solid.is_empty():
-        raise ValueError(f"a loft of {count} rings of {size} points is no solid ({solid.status().name}).")
-    return solid
+    volume = np.linalg.det(vertices[faces] - vertices.mean(0)).sum() / 6
+    if not abs(volume) > 1e-9 * np.ptp(vertices, axis=0).max() ** 3:
+        raise ValueError(f"a loft of {count} rings of {size} points encloses a volume of {volume:.2g}: it is no solid.")
+    outwards = np.ascontiguousarray(faces if volume > 0 else faces[:, ::-1], np.uint64)
+    return manifold3d.Manifold(manifold3d.Mesh64(np.ascontiguousarray(vertices, np.float64), outwards))
 
 
 def sweep(path: np.ndarray, section: np.ndarray, scale: np.ndarray | float = 1.0) -> Solid:
