@@ -15,6 +15,7 @@ __all__ = ["Camera", "View", "scan", "view_of"]
 
 _LEAST = 32  # pixels left of a view worth having; a plate seen from its edge has fewer
 _TRIES = 20
+_BESIDE = 6  # neighbours of a point in the picture
 _JUMP = 0.03  # difference in depth between neighbouring pixels that makes them an edge
 _SLANTED = 12.0  # share of slant in the noise: 0.0001 against 0.0012 in Nguyen et al.
 
@@ -93,7 +94,8 @@ def view_of(shape: Mesh | Cloud, rng: np.random.Generator, camera: Camera = Came
     for _ in range(_TRIES):
         pose = camera.pose(rng.normal(size=3))
         hits = trace_mesh(shape, pose) if isinstance(shape, Mesh) else splat_cloud(shape, pose)
-        cloud = _sensed(hits, pose, camera, rng)
+        edge = _beside_jumps(hits, pose) if isinstance(shape, Mesh) else _among_jumps(hits, pose)
+        cloud = _sensed(hits, edge, pose, camera, rng)
         if len(cloud) >= _LEAST:
             return View(pose, hits, cloud)
     raise ValueError(
@@ -110,7 +112,7 @@ def scan(shape: Mesh | Cloud, rng: np.random.Generator, n: int = 2048, camera: C
     return resample(view_of(shape, rng, camera).cloud, n, rng)
 
 
-def _sensed(hits: Hits, pose: Pose, camera: Camera, rng: np.random.Generator) -> Cloud:
+def _sensed(hits: Hits, edge: np.ndarray, pose: Pose, camera: Camera, rng: np.random.Generator) -> Cloud:
     """What is left of the hits: noise along the ray, and the pixels that do not return."""
     ray = (hits.points - pose.eye) / hits.distance[:, None]
     z = ray @ pose.axes[2] * hits.distance
@@ -121,7 +123,7 @@ def _sensed(hits: Hits, pose: Pose, camera: Camera, rng: np.random.Generator) ->
     sigma = camera.noise * (z / camera.distance) ** 2 * (1 + slant)
     points = hits.points + (sigma * rng.normal(size=len(z)))[:, None] * ray
     kept = (angle < np.radians(camera.grazing)) & (rng.random(len(z)) >= camera.dropout)
-    kept &= ~(_beside_jumps(hits, pose) & (rng.random(len(z)) < camera.edges))
+    kept &= ~(edge & (rng.random(len(z)) < camera.edges))
     kept &= ~_in_holes(hits, camera, rng)
     normals = None if hits.normals is None else hits.normals[kept].astype(np.float32)
     return Cloud(points[kept].astype(np.float32), normals)
@@ -141,6 +143,21 @@ def _beside_jumps(hits: Hits, pose: Pose) -> np.ndarray:
     around = (depth[:-2, 1:-1], depth[2:, 1:-1], depth[1:-1, :-2], depth[1:-1, 2:])
     edge = np.max([np.abs(beside - middle) for beside in around], 0) > _JUMP
     return edge.ravel()[hits.pixel]
+
+
+def _among_jumps(hits: Hits, pose: Pose) -> np.ndarray:
+    """Points whose nearest neighbours in the picture include one far off their plane; none without normals.
+
+    Points are too few to fill the pixels, so an empty pixel says nothing and outlines do not count as edges.
+    """
+    from scipy.spatial import cKDTree
+
+    if hits.normals is None or len(hits.pixel) <= _BESIDE:
+        return np.zeros(len(hits.pixel), bool)
+    ray = (hits.points - pose.eye) / hits.distance[:, None]
+    around = cKDTree(ray).query(ray, k=_BESIDE + 1)[1][:, 1:]
+    off = np.einsum("ikc,ic->ik", hits.points[around] - hits.points[:, None], hits.normals)
+    return np.abs(off).max(1) > _JUMP
 
 
 def _in_holes(hits: Hits, camera: Camera, rng: np.random.Generator) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from scigen.domains.shapes import rays
-from scigen.domains.shapes.camera import Camera, View, scan, view_of
+from scigen.domains.shapes.camera import Camera, View, _among_jumps, scan, view_of
 from scigen.domains.shapes.identity import shape_rng
 from scigen.domains.shapes.rays import Pose, draw_mesh, trace_mesh
 from scigen.domains.shapes.splat import splat_cloud
@@ -212,6 +212,21 @@ def test_a_cloud_can_be_scanned(numpy_rng: np.random.Generator) -> None:
     partial = scan(cloud, numpy_rng, 1000, PERFECT)
     assert len(partial) == 1000 and np.isin(partial.points, cloud.points).all()
     assert scan(Cloud(cloud.points), numpy_rng, 500).normals is None
+
+
+def test_a_cloud_loses_points_at_jumps_of_depth_only(numpy_rng: np.random.Generator) -> None:
+    lossy = replace(PERFECT, edges=1.0)
+    smooth, _ = sample_surface(ball(0.5), 4096, numpy_rng)
+    kept = [len(view_of(smooth, np.random.default_rng(2), camera).cloud) for camera in (PERFECT, lossy)]
+    assert kept[1] > 0.97 * kept[0], "a ball has no jumps, however few points show it"
+    plates = joined(box((0.3, 0.3, 0.01), (0, 0, -0.2)), box((0.1, 0.1, 0.01), (0, 0, 0.2)))
+    cloud, _ = sample_surface(plates, 8192, numpy_rng)
+    pose = PERFECT.pose(np.array([0.2, 0.1, 1.0]))
+    hits = splat_cloud(cloud, pose)
+    lost = hits.points[_among_jumps(hits, pose)]
+    assert 20 < len(lost) < 0.4 * len(hits.points)
+    near = lost[lost[:, 2] > 0]
+    assert (np.abs(near[:, :2]).max(1) > 0.05).mean() > 0.75, "the rim of the plate in front, and few leaks"
 
 
 def test_what_cannot_be_seen_is_refused() -> None:
