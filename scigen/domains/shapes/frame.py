@@ -33,12 +33,13 @@ def bounding_frame(points: np.ndarray) -> Frame:
     c <- c + (farthest - c) / (k + 1) from their mean (Badoiu and Clarkson 2003); the radius is then exact for the
     centre found, so every point fits. Raises `ValueError` when the points have no extent.
     """
-    x = points.astype(np.float64)
-    center = x.mean(0)
+    mean = points.mean(0, dtype=np.float64)
+    x = points - mean  # so that squares hold under a far offset
+    squares, center = (x**2).sum(1), np.zeros(3)
     for k in range(1, _ROUNDS + 1):
-        farthest = int(((x - center) ** 2).sum(1).argmax())
+        farthest = int((squares - x @ (2 * center)).argmax())  # |x - c|^2 but for |c|^2
         center = center + (x[farthest] - center) / (k + 1)
     scale = 2 * float(np.sqrt(((x - center) ** 2).sum(1).max()))
-    if not np.isfinite(scale) or scale <= 1e-12 * (1 + np.abs(x).max()):
+    if not np.isfinite(scale) or scale <= 1e-12 * (1 + np.abs(points).max()):
         raise ValueError(f"{len(points)} points without extent (they lie within {scale:.1e}); a shape needs a size.")
-    return Frame(center, scale)
+    return Frame(mean + center, scale)
