@@ -34,7 +34,7 @@ from scigen.denoiser import Denoiser, from_network, sharpen
 from scigen.domains.molecules.codec import decode, to_rdkit
 from scigen.domains.molecules.data import Molecule
 from scigen.domains.molecules.process import blank, molecule_process
-from scigen.domains.molecules.sampler import Plan, draw_molecules, generator, sizes_for
+from scigen.domains.molecules.sampler import Plan, draw_molecules, sizes_for
 from scigen.metrics.chem import pack
 from scigen.metrics.stats import bootstrap, wilson
 from scigen.objective import late_times
@@ -42,7 +42,7 @@ from scigen.process.affine import rectified
 from scigen.run import weights as store
 from scigen.solver.grids import late
 from scigen.solver.loop import ancestral
-from scigen.state import State
+from scigen.state import State, generator
 
 GROUP = 16  # molecules of one size that are compared with each other
 SHARPNESS = 1.5  # the sampler's own

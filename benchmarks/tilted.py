@@ -28,9 +28,9 @@ from scigen.domains.molecules.batches import Batches
 from scigen.domains.molecules.data import MoleculeSet, load_qm9
 from scigen.domains.molecules.loss import LossConfig, molecule_loss
 from scigen.domains.molecules.process import molecule_process
-from scigen.domains.molecules.sampler import generator
 from scigen.process.affine import rectified
 from scigen.run import weights as store
+from scigen.state import generator
 
 
 def candidates(count: int, seed: int) -> MoleculeSet:

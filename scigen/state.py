@@ -7,6 +7,7 @@ a sample never depends on the batch around it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -14,7 +15,10 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-__all__ = ["Rng", "State", "Streams", "Time", "as_time", "center", "expand", "mirror", "normal", "pair_mask", "uniform"]
+__all__ = [
+    "Rng", "State", "Streams", "Time", "as_time", "center", "expand", "generator", "mirror", "normal", "pair_mask",
+    "uniform",
+]  # fmt: skip
 
 Time: TypeAlias = float | Tensor  # a number, or one per sample [B]
 
@@ -55,6 +59,12 @@ class State:
     def map(self, f: Callable[[Tensor], Tensor]) -> State:
         """`f` applied to every field and to the mask (move to a device, index the batch ...)."""
         return State({name: f(x) for name, x in self.fields.items()}, f(self.mask))
+
+
+def generator(seed: int, index: int) -> torch.Generator:
+    """The generator of sample `index` under `seed`: the same wherever and however it is batched."""
+    digest = hashlib.sha256(f"scigen {seed} {index}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
 def as_time(t: Time) -> Tensor:

@@ -12,11 +12,13 @@ import typer
 from typer.main import get_command
 
 from scigen import __version__
+from scigen.cli.complete import complete
 from scigen.cli.data import prepare
 from scigen.cli.doctor import doctor
 from scigen.cli.guard import guarded
 from scigen.cli.refine import refine
 from scigen.cli.sample import sample_molecules
+from scigen.cli.sample_points import sample_points
 from scigen.cli.score import score_molecules
 from scigen.cli.score_points import score_points
 from scigen.cli.score_refine import score_refine
@@ -39,10 +41,12 @@ app.add_typer(sample, name="sample")
 app.add_typer(score, name="score")
 app.add_typer(data, name="data")
 sample.command("molecules")(sample_molecules)
+sample.command("points")(sample_points)
 score.command("molecules")(score_molecules)
 score.command("refine")(score_refine)
 score.command("points")(score_points)
 data.command("prepare")(prepare)
+app.command()(complete)
 app.command()(refine)
 app.command()(train)
 app.command()(check)

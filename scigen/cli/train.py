@@ -27,7 +27,9 @@ def train(
     start: Annotated[
         str | None, typer.Option("--from", help="Start from weights: a name or a .safetensors file.")
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Packed molecule set instead of the preset's.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Packed set, or a folder of shapes, instead of the preset's.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")] = False,
 ) -> None:
@@ -61,10 +63,17 @@ def check(config: ConfigName, override: Override = None) -> None:
     typer.echo(yaml.safe_dump(load_config(config, override).model_dump(mode="json"), sort_keys=False), nl=False)
 
 
-_USES = {"molecules": "scigen sample molecules --weights", "refine": "scigen refine FILE --weights"}
+_USES = {
+    "molecules": "scigen sample molecules --weights {}",
+    "refine": "scigen refine FILE --weights {}",
+    "points-codec": "scigen train points/prior -s codec={}",
+    "points-prior": "scigen sample points --weights {}",
+    "points-bridge": "scigen complete FILE --weights {}",
+    "points-raw": "scigen sample points --weights {}",
+}
 
 
 def _summary(finished: Finished, domain: str) -> str:
     ended = "stopped by a signal, continue with --resume" if finished.signal else "budget spent"
-    use = f"use them: {_USES[domain]} {finished.weights}" if domain in _USES else f"weights in {finished.weights}"
-    return f"{finished.steps:,} steps, {finished.samples:,} samples in {finished.seconds / 60:.1f} min ({ended}); {use}"
+    spent = f"{finished.steps:,} steps, {finished.samples:,} samples in {finished.seconds / 60:.1f} min ({ended})"
+    return f"{spent}; use them: {_USES[domain].format(finished.weights)}"

@@ -46,7 +46,7 @@ def begin(plan: Plan, world: World, warn: Callable[[str], None]) -> tuple[Traine
     saved = latest(plan.out, warn) if plan.resume else None
     if saved is not None:
         _same_recipe(saved[1], plan, world, warn)
-    task = training_task(plan.config, world.device, plan.data)
+    task = training_task(plan.config, world.device, plan.data, warn)
     forward = compiled(task.network, world.device, plan.config.train.compile, warn)
     trainer = Trainer(task, plan.config.train, world, forward, warn)
     if saved is not None:

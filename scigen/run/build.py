@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -13,14 +12,25 @@ import torch
 from torch import nn
 
 from scigen.process import affine
-from scigen.run.schema import CodecConfig, CodecShapeConfig, Config, MoleculeConfig, NetworkConfig, RefineConfig
+from scigen.run import build_points
+from scigen.run.schema import (
+    BridgeConfig,
+    CodecConfig,
+    Config,
+    MoleculeConfig,
+    NetworkConfig,
+    PriorConfig,
+    RefineConfig,
+)
 from scigen.solver.loop import Solver
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from scigen.domains.molecules.data import MoleculeSet
     from scigen.domains.molecules.refine.task import RefineTask
     from scigen.domains.molecules.task import MoleculeTask
-    from scigen.domains.points.codec_task import CodecTask
+    from scigen.run.train import Task
 
 __all__ = ["affine_process", "named_grid", "named_solver", "network", "training_task"]
 
@@ -71,13 +81,10 @@ def named_grid(name: str) -> Callable[[int], list[float]]:
     return makers[name]
 
 
-def network(config: NetworkConfig | CodecShapeConfig) -> nn.Module:
-    """An untrained network of the given kind and shape."""
-    if isinstance(config, CodecShapeConfig):
-        from scigen.nn.point_codec import PointCodec
-        from scigen.nn.point_encoder import CodecShape
-
-        return PointCodec(CodecShape(**config.model_dump()))
+def network(config: BaseModel) -> nn.Module:
+    """An untrained network of the given kind and shape, as one of the schemas of networks describes it."""
+    if not isinstance(config, NetworkConfig):
+        return build_points.points_network(config)
     if config.kind == "e3nn":
         from scigen.nn.tensor_product import TensorProductConfig, TensorProductNetwork
 
@@ -93,14 +100,19 @@ def _shape(config: NetworkConfig, wanted: type) -> dict[str, Any]:
     return {k: v for k, v in config.model_dump().items() if k in names}
 
 
-def training_task(config: Config, device: torch.device, data: Path | None) -> MoleculeTask | RefineTask | CodecTask:
-    """What a config trains: a fresh network on the training split of its data."""
+def training_task(
+    config: Config, device: torch.device, data: Path | None, say: Callable[[str], None] = lambda sentence: None
+) -> Task:
+    """What a config trains: a fresh network on the training split of its data, or of `data` in its place.
+
+    `say` hears what takes long, and what had to be left out.
+    """
     from scigen.domains.molecules.data import cache_dir
 
     torch.manual_seed(config.train.seed)  # the one place that touches the global generator: initial weights
     net = network(config.network)
-    if isinstance(config, CodecConfig):
-        return _codec_task(config, net, [data] if data else config.data, str(device))
+    if not isinstance(config, MoleculeConfig | RefineConfig):
+        return _points_task(config, net, [data] if data else config.data, str(device), say)
     path = data or cache_dir() / f"{config.data}.npz"
     if isinstance(config, RefineConfig):
         return _refine_task(config, net, path, str(device))
@@ -140,20 +152,24 @@ def _refine_task(config: RefineConfig, net: nn.Module, path: Path, device: str) 
     return RefineTask(net, batches, RefineLoss(**config.loss.model_dump()), facts)
 
 
-def _codec_task(config: CodecConfig, net: nn.Module, sources: Sequence[str | Path], device: str) -> CodecTask:
-    from scigen.domains.points.batches import CloudBatches
-    from scigen.domains.points.codec_loss import CodecLoss
-    from scigen.domains.points.codec_task import CodecTask
-    from scigen.domains.shapes.pack import load_shapes
-    from scigen.nn.point_encoder import CodecShape
+def _points_task(
+    config: build_points.PointsConfig,
+    net: nn.Module,
+    sources: Sequence[str | Path],
+    device: str,
+    say: Callable[[str], None],
+) -> Task:
+    from scigen.domains.points.process import shape_process
 
-    sets = [load_shapes(source) for source in sources]
-    batches = CloudBatches.of(sets, config.train.batch, config.train.seed, device)
-    content = hashlib.sha256("".join(shapes.content_hash() for shapes in sets).encode()).hexdigest()
-    names = [shapes.name for shapes in sets]
-    facts = {"data": {"name": names, "shapes": len(batches.points), "content_sha256": content}}
-    loss = CodecLoss(**config.loss.model_dump())
-    return CodecTask(net, CodecShape(**config.network.model_dump()), batches, loss, facts)
+    if isinstance(config, CodecConfig):
+        return build_points.codec_task(config, net, sources, device, say)
+    if isinstance(config, BridgeConfig):
+        return build_points.bridge_task(config, net, sources, device, say)
+    if isinstance(config, PriorConfig):
+        process = shape_process(affine_process(config.process))
+        return build_points.prior_task(config, net, sources, device, process, say)
+    process = shape_process(affine_process(config.process), ("pos",))
+    return build_points.raw_task(config, net, sources, device, process, say)
 
 
 def _facts(path: Path, molecules: MoleculeSet, content: str) -> dict[str, Any]:

@@ -7,11 +7,13 @@ from typing import Annotated, Literal, TypeAlias, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
-    "CodecConfig", "CodecLossConfig", "CodecShapeConfig", "Config", "LossConfig", "MoleculeConfig", "NetworkConfig",
-    "RefineConfig", "RefineLossConfig", "TrainConfig", "network_schema",
+    "BridgeConfig", "BridgeLossConfig", "CodecConfig", "CodecLossConfig", "CodecShapeConfig", "Config",
+    "LatentNetworkConfig", "LossConfig", "MoleculeConfig", "Network", "NetworkConfig", "PointNetworkConfig", "PriorConfig",
+    "PriorLossConfig", "RawConfig", "RefineConfig", "RefineLossConfig", "TrainConfig", "network_schema",
 ]  # fmt: skip
 
 Momentum = Annotated[float, Field(ge=0, lt=1)]
+Process = Literal["flow", "vp", "ve", "subvp", "cosine"]
 
 
 class _Strict(BaseModel):
@@ -103,6 +105,57 @@ class CodecLossConfig(_Strict):
     unoriented: float = Field(0.25, ge=0, le=1)
 
 
+class _Shared(_Strict):
+    """Networks whose heads share out the width."""
+
+    categories: int = Field(64, ge=0)  # room for as many classes of shapes; the row after the last is the null class
+    width: int = Field(256, ge=8)
+    heads: int = Field(8, ge=1)
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> _Shared:
+        if self.width % self.heads:
+            raise ValueError(f"`width` must be a multiple of `heads`, got {self.width} and {self.heads}")
+        return self
+
+
+class LatentNetworkConfig(_Shared):
+    """Shape of the network on latent points (see `nn.latent_transformer.LatentConfig`)."""
+
+    features: int = Field(32, ge=1)  # of the codec
+    layers: int = Field(8, ge=1)
+    octaves: int = Field(4, ge=0, le=12)
+
+
+class PointNetworkConfig(_Shared):
+    """Shape of the network on raw points (see `nn.point_process.PointConfig`)."""
+
+    width: int = Field(128, ge=8)
+    heads: int = Field(4, ge=1)
+    tokens: int = Field(64, ge=1)
+    rounds: int = Field(1, ge=1)
+    blocks: int = Field(6, ge=0)
+    octaves: int = Field(6, ge=0, le=12)
+
+
+class PriorLossConfig(_Strict):
+    """Weights of the loss terms (see `domains.points.prior_task.PriorLoss`)."""
+
+    snr_cap: float = Field(25.0, gt=0)
+    feat: float = Field(1.0, ge=0)
+    forget: float = Field(0.1, ge=0, le=1)
+    transport: float | None = Field(None, ge=0, le=1)
+
+
+class BridgeLossConfig(_Strict):
+    """Weights of the loss terms (see `domains.points.bridge_task.BridgeLoss`)."""
+
+    snr_cap: float = Field(5.0, gt=0)
+    feat: float = Field(1.0, ge=0)
+    at_start: float = Field(0.2, ge=0, le=1)
+    forget: float = Field(0.1, ge=0, le=1)
+
+
 class _Run(_Strict):
     licence: str = ""  # of the data and of the weights, for the card
     train: TrainConfig = TrainConfig()
@@ -114,7 +167,7 @@ class MoleculeConfig(_Run):
     domain: Literal["molecules"]
     data: str
     network: NetworkConfig = NetworkConfig()
-    process: Literal["flow", "vp", "ve", "subvp", "cosine"] = "flow"
+    process: Process = "flow"
     coupling: Literal["independent", "optimal"] = "independent"
     loss: LossConfig = LossConfig()
 
@@ -137,10 +190,45 @@ class CodecConfig(_Run):
     loss: CodecLossConfig = CodecLossConfig()
 
 
-Config: TypeAlias = MoleculeConfig | RefineConfig | CodecConfig
+class PriorConfig(_Run):
+    """Train the latent points of shapes, from noise, class known or not."""
+
+    domain: Literal["points-prior"]
+    data: list[str] = Field(min_length=1)
+    codec: str = "points-codec"  # weights by name or file
+    samples: int = Field(4, ge=1, le=1000)  # encodings of each shape, of other points of it
+    network: LatentNetworkConfig = LatentNetworkConfig()
+    process: Process = "flow"
+    loss: PriorLossConfig = PriorLossConfig()
 
 
-def network_schema(domain: str) -> type[NetworkConfig | CodecShapeConfig]:
+class BridgeConfig(_Run):
+    """Train the bridge from the latent points of a scan to those of the whole shape."""
+
+    domain: Literal["points-bridge"]
+    data: list[str] = Field(min_length=1)
+    codec: str = "points-codec"
+    scans: int = Field(8, ge=1, le=1000)  # of each shape, each from a viewpoint of its own
+    network: LatentNetworkConfig = LatentNetworkConfig()
+    loss: BridgeLossConfig = BridgeLossConfig()
+
+
+class RawConfig(_Run):
+    """Train raw points from noise: the baseline without a codec."""
+
+    domain: Literal["points-raw"]
+    data: list[str] = Field(min_length=1)
+    points: int = Field(1024, ge=16, le=16384)  # of each shape in a step
+    network: PointNetworkConfig = PointNetworkConfig()
+    process: Process = "flow"
+    loss: PriorLossConfig = PriorLossConfig()
+
+
+Network: TypeAlias = NetworkConfig | CodecShapeConfig | LatentNetworkConfig | PointNetworkConfig
+Config: TypeAlias = MoleculeConfig | RefineConfig | CodecConfig | PriorConfig | BridgeConfig | RawConfig
+
+
+def network_schema(domain: str) -> type[Network]:
     """What the networks of a domain are described by. Raises `ValueError` for a domain without a config."""
     for schema in get_args(Config):
         if domain in get_args(schema.model_fields["domain"].annotation):

@@ -62,7 +62,7 @@ def read(name: str) -> Weights:
         shape = network_schema(card.get("domain", "molecules")).model_validate(card["network"])
     except FileNotFoundError:
         raise InputError(f"The weights '{path}' have no card; put '{card_path.name}' beside them.") from None
-    except (ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, ValidationError) as error:
         raise InputError(f"The card '{card_path}' cannot be used ({' '.join(str(error).split())}).") from None
     if path.stat().st_size > MAX_BYTES:
         raise InputError(f"'{path}' has {path.stat().st_size} bytes; scigen's networks stay under {MAX_BYTES}.")

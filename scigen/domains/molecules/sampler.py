@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,9 +21,9 @@ from scigen.process.affine import Affine
 from scigen.solver.grids import late, logsnr_uniform, shared
 from scigen.solver.loop import Solver, sample
 from scigen.solver.sde import euler_maruyama
-from scigen.state import Streams
+from scigen.state import Streams, generator
 
-__all__ = ["Drawn", "Plan", "draw_molecules", "generator", "sizes_for"]
+__all__ = ["Drawn", "Plan", "draw_molecules", "sizes_for"]
 
 SHELF = 2  # sizes that share a width: no dearer than batches sorted by size
 NARROWEST, FEWEST = 12, 8  # below these shapes matrix products take other paths
@@ -55,12 +54,6 @@ class Drawn:
     index: int
     molecule: Molecule | None
     reason: str | None = None
-
-
-def generator(seed: int, index: int) -> torch.Generator:
-    """The generator of sample `index` under `seed`: the same wherever and however it is batched."""
-    digest = hashlib.sha256(f"scigen {seed} {index}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
 def sizes_for(rngs: Sequence[torch.Generator], histogram: dict[int, int]) -> list[int]:

@@ -15,14 +15,13 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import torch
 
-from scigen.domains.molecules.sampler import generator
 from scigen.domains.points.bridge import Start, observed, repeated, with_start
 from scigen.domains.points.process import Scale, joined
 from scigen.domains.points.sampler import split
 from scigen.domains.shapes.frame import Frame, bounding_frame
 from scigen.errors import NumericError
 from scigen.io.shape import Cloud
-from scigen.state import Rng, State
+from scigen.state import Rng, State, generator
 
 __all__ = [
     "Codec", "Completed", "Completion", "Draw", "bridged", "complete", "keep_observed", "looking", "own_frame",
@@ -44,10 +43,12 @@ class Codec(Protocol):
 
 @dataclass(frozen=True)
 class Completion:
-    """Draw `index` in the units of the input: the observed points first, exactly as given, then what was added.
+    """Draw `index` in the units of the input: the observed points first, exactly as given, then what was added; or
+    the decoded shape alone.
 
     `agreement` is the mean distance from an observed point to the decoded shape, `farthest` the largest (UHD). Of every
-    point `uncertainty [P]` is the mean distance to the other draws, 0 where it was observed; None with one draw.
+    point `uncertainty [P]` is the mean distance to the other draws, 0 where it was observed; None with one draw. The
+    first `kept` points are those of the input.
     """
 
     index: int
@@ -55,6 +56,7 @@ class Completion:
     agreement: float
     farthest: float
     uncertainty: np.ndarray | None
+    kept: int
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,11 @@ class Completed:
     failed: Mapping[int, str]
 
 
-def complete(partial: Cloud, codec: Codec, draw: Draw, n: int, seed: int) -> Completed:
+def complete(partial: Cloud, codec: Codec, draw: Draw, n: int, seed: int, keep: bool = True) -> Completed:
     """`n` completions of `partial`, whatever its units and place; draw k of a seed does not depend on n.
 
-    Raises ValueError for a cloud without extent and NumericError when no draw is finite.
+    Without `keep` they are the decoded shapes, spread evenly, and no observed point is among theirs. Raises ValueError
+    for a cloud without extent and NumericError when no draw is finite.
     """
     if n < 1:
         raise ValueError(f"`n` must be at least 1, got {n}.")
@@ -79,7 +82,7 @@ def complete(partial: Cloud, codec: Codec, draw: Draw, n: int, seed: int) -> Com
     decoded = {d.index: _decoded(codec, d.shape, frame) for d in drawn if d.shape is not None}
     if not decoded:
         raise NumericError(f"None of {n} draws is finite; the weights or the solver settings are broken.")
-    found = [_judged(k, decoded, partial) for k in decoded]
+    found = [_judged(k, decoded, partial, keep) for k in decoded]
     return Completed(sorted(found, key=lambda c: (c.agreement, c.index)), failed)
 
 
@@ -147,13 +150,15 @@ def _decoded(codec: Codec, latents: State, frame: Frame) -> Cloud:
     return Cloud(frame.leave(own.leave(cloud.points)).astype(np.float32), cloud.normals)
 
 
-def _judged(index: int, decoded: Mapping[int, Cloud], partial: Cloud) -> Completion:
+def _judged(index: int, decoded: Mapping[int, Cloud], partial: Cloud, keep: bool) -> Completion:
     """Draw `index` beside what was observed and beside the other draws."""
-    off = _nearest(decoded[index].points, partial.points)
-    cloud, added = keep_observed(partial, decoded[index])
-    others = [_nearest(other.points, decoded[index].points[added]) for k, other in decoded.items() if k != index]
-    unsure = np.concatenate([np.zeros(len(partial)), np.mean(others, 0)]) if others else None
-    return Completion(index, cloud, float(off.mean()), float(off.max()), unsure)
+    whole = decoded[index]
+    off = _nearest(whole.points, partial.points)
+    cloud, added = keep_observed(partial, whole) if keep else (whole, np.ones(len(whole), bool))
+    kept = len(partial) if keep else 0
+    others = [_nearest(other.points, whole.points[added]) for k, other in decoded.items() if k != index]
+    unsure = np.concatenate([np.zeros(kept), np.mean(others, 0)]) if others else None
+    return Completion(index, cloud, float(off.mean()), float(off.max()), unsure, kept)
 
 
 def _nearest(points: np.ndarray, queries: np.ndarray) -> np.ndarray:

@@ -10,14 +10,13 @@ import torch
 from torch import nn
 
 from scigen.denoiser import Denoiser
-from scigen.domains.molecules.sampler import generator
 from scigen.domains.points.process import Scale, blank, shape_denoiser, shape_process
 from scigen.guidance.free import cfg
 from scigen.process.affine import Affine
 from scigen.process.product import Product
 from scigen.solver.grids import shared, uniform
 from scigen.solver.loop import Solver, sample
-from scigen.state import Rng, State
+from scigen.state import Rng, State, generator
 
 __all__ = ["Drawn", "Plan", "draw_shapes", "noised_belief", "split"]
 

@@ -16,12 +16,12 @@ from scigen.domains.molecules.data import Molecule
 from scigen.domains.molecules.fragment import Fragment, read_fragment
 from scigen.domains.molecules.inpaint import held, place, put_back, saturated
 from scigen.domains.molecules.process import blank
-from scigen.domains.molecules.sampler import Plan, draw_molecules, generator
+from scigen.domains.molecules.sampler import Plan, draw_molecules
 from scigen.errors import InputError, UsageError
 from scigen.metrics.strict import VALENCES
 from scigen.process.affine import rectified, vp
 from scigen.solver import ancestral, ddim
-from scigen.state import Streams
+from scigen.state import Streams, generator
 from tests.domains.molecules.small import untrained
 
 

@@ -11,10 +11,10 @@ import torch
 from scigen.domains.molecules.codec import TOKENS, encode
 from scigen.domains.molecules.data import load_fixture
 from scigen.domains.molecules.process import blank, molecule_process
-from scigen.domains.molecules.sampler import Drawn, Plan, draw_molecules, generator, sizes_for
+from scigen.domains.molecules.sampler import Drawn, Plan, draw_molecules, sizes_for
 from scigen.process.affine import rectified, subvp, ve, vp
 from scigen.solver import ancestral, ddim, dpmpp_2m
-from scigen.state import Streams
+from scigen.state import Streams, generator
 from tests.domains.molecules.small import untrained
 
 SIZES = {5: 1, 9: 2, 12: 1, 17: 1}

@@ -1,0 +1,170 @@
+"""`scigen complete` as a library call: one partial shape in, ranked whole ones out, in the units of the file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from scigen.domains.points.bridge import draw_ode, draw_sde
+from scigen.domains.points.codec import CloudCodec
+from scigen.domains.points.complete import Completion, bridged, complete
+from scigen.domains.shapes.frame import bounding_frame
+from scigen.domains.shapes.picture import write_contact_sheet
+from scigen.errors import InputError
+from scigen.io.clouds import write_ply
+from scigen.io.shape import Cloud
+from scigen.nn.point_codec import PointCodec
+from scigen.run.codec_of import matching_codec
+from scigen.run.partial import Partial
+from scigen.run.report import sha256, write_run
+from scigen.run.sample_points import category_index, scale_on
+from scigen.run.weights import Weights
+from scigen.state import Rng, State
+
+__all__ = ["Bridge", "Outcome", "Request", "complete_partial", "load_bridge", "ranking", "write_outcome"]
+
+_WALKS = {"sde": draw_sde, "ode": draw_ode}
+_SHOWN = 7  # completions in the picture
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """Weights of the bridge, and of the codec they belong to."""
+
+    weights: Weights
+    codec: Weights
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for: n completions, how they are drawn, and of how many points each decoded shape is.
+
+    With `keep` the observed points stay and decoded ones fill the rest; without, the decoded shape stands alone.
+    """
+
+    n: int = 4
+    seed: int = 0
+    mode: str = "sde"
+    steps: int = 10
+    points: int = 8192
+    category: str | None = None
+    keep: bool = True
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Completions in the unit frame of the partial shape, best first; draws that failed and why; seconds."""
+
+    ranked: list[Completion]
+    failed: Mapping[int, str]
+    timings: dict[str, float]
+
+
+def load_bridge(weights: Weights, codec: str | None) -> Bridge:
+    """The codec that goes with the weights. Raises `InputError` when one of them is something else."""
+    if (domain := weights.card.get("domain")) != "points-bridge":
+        raise InputError(f"The weights '{weights.path}' are for {domain}, not for completion; choose others.")
+    return Bridge(weights, matching_codec(weights, codec))
+
+
+def complete_partial(bridge: Bridge, partial: Partial, request: Request) -> Outcome:
+    """Draw, decode and rank. Draw k of a seed does not depend on n.
+
+    Raises `UsageError` for a class the weights do not know, `InputError` for a card that lacks what is needed or a
+    partial shape of fewer points than the codec has latents, and `NumericError` when no draw is finite.
+    """
+    category = category_index(bridge.weights, request.category)
+    scale, spread = (scale_on(bridge.weights, key) for key in ("scale", "spread"))
+    network, began = bridge.weights.network.to(request.device), time.perf_counter()
+
+    def walk(x1: State, rng: Rng) -> State:
+        if category is not None:
+            x1 = x1.replace(category=torch.full((len(x1.mask),), category, device=x1.mask.device))
+        return _WALKS[request.mode](network, spread, x1, rng, request.steps)
+
+    codec = CloudCodec(cast(PointCodec, bridge.codec.network).to(request.device), request.points)
+    if len(partial.seen) < (least := codec.network.shape.latents):
+        raise InputError(
+            f"{len(partial.seen)} points are fewer than the {least} latent points of the codec; scan more."
+        )
+    done = complete(partial.seen, codec, bridged(walk, scale), request.n, request.seed, request.keep)
+    return Outcome(done.ranked, done.failed, {"complete": time.perf_counter() - began})
+
+
+def write_outcome(
+    outcome: Outcome,
+    partial: Partial,
+    request: Request,
+    bridge: Bridge,
+    config: dict[str, Any],
+    source: Path,
+    folder: Path,
+) -> None:
+    """Write `completion_<rank>.ply`, `completions.png` with the input first, and `run.json` with the ranking.
+
+    Every PLY has the columns `observed` (1 where the point is the file's own) and, of two draws or more,
+    `uncertainty`, in the units of the file. Completions of an earlier run in the folder go.
+    """
+    for old in folder.glob("completion_*.ply"):
+        with suppress(OSError):
+            old.unlink()
+    for rank, one in enumerate(outcome.ranked, start=1):
+        cloud, observed = _restored(one, partial, request.keep)
+        extra = {"observed": observed}
+        if one.uncertainty is not None:
+            unsure = np.zeros(len(cloud))
+            unsure[observed == 0] = partial.frame.scale * one.uncertainty[one.kept :]
+            extra["uncertainty"] = unsure
+        write_ply(folder / f"completion_{rank}.ply", cloud, extra)
+    _draw_picture(folder / "completions.png", outcome, partial)
+    write_run(
+        folder, config, request.seed, bridge.weights.path, outcome.timings,
+        codec={"file": bridge.codec.path.name, "sha256": sha256(bridge.codec.path)},
+        input={"file": source.name, "sha256": sha256(source), "points": len(partial.cloud),
+               "diameter": partial.frame.scale, "treatment": list(partial.treatment)},
+        ranking=ranking(outcome, partial), failed=dict(outcome.failed),
+    )  # fmt: skip
+
+
+def ranking(outcome: Outcome, partial: Partial) -> list[dict[str, Any]]:
+    """A row for each completion, best first; distances in the units of the file.
+
+    `agreement` and `farthest` are the mean and the largest distance from an observed point to the decoded shape,
+    `uncertainty` is the mean over the added points.
+    """
+    rows: list[dict[str, Any]] = []
+    for rank, one in enumerate(outcome.ranked, start=1):
+        row: dict[str, Any] = {"file": f"completion_{rank}.ply", "draw": one.index}
+        row |= {name: partial.frame.scale * getattr(one, name) for name in ("agreement", "farthest")}
+        added = len(one.cloud) - one.kept
+        unsure = None if one.uncertainty is None or not added else float(one.uncertainty[one.kept :].mean())
+        row["uncertainty"] = None if unsure is None else partial.frame.scale * unsure
+        rows.append(row | {"observed": len(partial.cloud) if one.kept else 0, "added": added})
+    return rows
+
+
+def _restored(one: Completion, partial: Partial, keep: bool) -> tuple[Cloud, np.ndarray]:
+    """A completion in the units and place of the file, float64, all observed points first; and which those are."""
+    points, normals = partial.frame.leave(one.cloud.points[one.kept :]), one.cloud.normals
+    normals = None if normals is None else normals[one.kept :].astype(np.float32)
+    if keep:
+        points = np.concatenate([partial.cloud.points, points])
+        both = normals is not None and partial.cloud.normals is not None
+        normals = np.concatenate([partial.cloud.normals, normals]) if both else None  # type: ignore[list-item]
+    observed = (np.arange(len(points)) < (len(partial.cloud) if keep else 0)).astype(np.uint8)
+    return Cloud(points, normals), observed
+
+
+def _draw_picture(path: Path, outcome: Outcome, partial: Partial) -> None:
+    """The input and the best completions side by side, in one frame that holds them all."""
+    shown = [partial.seen, *(one.cloud for one in outcome.ranked[:_SHOWN])]
+    frame = bounding_frame(np.concatenate([cloud.points for cloud in shown]))
+    write_contact_sheet(path, [[Cloud(frame.enter(cloud.points), cloud.normals) for cloud in shown]], pixels=240)

@@ -1,0 +1,127 @@
+"""Shapes as stored latent points: encoded once by a trained codec, kept in the cache under what they were made from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from scigen.domains.molecules.data import cache_dir
+from scigen.domains.points.codec import CloudCodec
+from scigen.domains.points.complete import seen_from
+from scigen.domains.points.latents import load_latents, save_latents
+from scigen.domains.points.process import joined
+from scigen.domains.shapes.camera import view_of
+from scigen.domains.shapes.frame import Frame, bounding_frame
+from scigen.errors import InputError
+from scigen.io.atomic import make_folder
+from scigen.io.shape import Cloud
+from scigen.run.report import sha256
+from scigen.run.shape_pool import Pool
+from scigen.run.weights import Weights
+from scigen.state import State
+
+__all__ = ["Encoding", "encode_scans", "encode_shapes"]
+
+POINTS = 2048  # of a whole shape that the encoder sees, as in its training
+_TOGETHER = 256
+_UNIT = Frame(np.zeros(3), 1.0)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What is encoded: `draws` of every shape of a pool, each from a generator of its own under `seed`, by a codec.
+
+    `tell(stage, done, total)` hears of progress; what lies in the cache is told nothing about.
+    """
+
+    pool: Pool
+    codec: Weights
+    draws: int
+    seed: int
+    device: torch.device | str
+    tell: Callable[[str, int, int], None]
+
+
+def encode_shapes(how: Encoding) -> tuple[State, str]:
+    """Every shape as latents of 2,048 of its points, other points each draw, and the identity of the result.
+
+    `pos`, `feat` and `category`, in the shapes' own frames.
+    """
+
+    def encoded(codec: CloudCodec, pairs: Sequence[tuple[int, int]]) -> tuple[State, list[int]]:
+        return codec.encode_all([_sample(how, *pair) for pair in pairs]), [i for i, _ in pairs]
+
+    return _kept("shapes", how, encoded)
+
+
+def encode_scans(how: Encoding) -> tuple[State, str]:
+    """Every shape seen by a depth camera, each draw from another side, with the whole; and the identity of the result.
+
+    `given` holds the latents of the scan in its own frame (`bounding_frame`), `pos` and `feat` those of the whole shape
+    as seen from there: positions moved, features as in its own. Every other scan goes without normals, as many files
+    do. A scan of fewer points than latents is left out; raises `InputError` when all are.
+    """
+
+    def encoded(codec: CloudCodec, pairs: Sequence[tuple[int, int]]) -> tuple[State, list[int]]:
+        least = codec.network.shape.latents
+        seen = {pair: cloud for pair in pairs if len(cloud := _scan(how, *pair)) >= least}
+        if not seen:
+            return State(), []
+        frames = [bounding_frame(cloud.points) for cloud in seen.values()]
+        given = codec.encode_all([Cloud(f.enter(c.points), c.normals) for f, c in zip(frames, seen.values())])
+        whole = seen_from(codec.encode_all([_sample(how, *pair) for pair in seen]), [_UNIT] * len(seen), frames)
+        return whole.replace(given=joined(given), given_mask=given.mask), [i for i, _ in seen]
+
+    return _kept("scans", how, encoded)
+
+
+def _kept(
+    kind: str,
+    how: Encoding,
+    encoded: Callable[[CloudCodec, Sequence[tuple[int, int]]], tuple[State, list[int]]],
+) -> tuple[State, str]:
+    """What `encoded` makes of all draws, or the same from the cache."""
+    made_from = f"{kind} {how.draws} {how.seed} {POINTS} {sha256(how.codec.path)} {how.pool.content}"
+    key = hashlib.sha256(made_from.encode()).hexdigest()
+    path = cache_dir() / "points" / "latents" / f"{key[:24]}.npz"
+    if path.is_file():
+        return load_latents(path)[0], key
+    codec = CloudCodec(how.codec.network.to(how.device))  # type: ignore[arg-type]  # a codec, says its card
+    pairs = [(i, draw) for i in range(len(how.pool)) for draw in range(how.draws)]
+    parts: list[State] = []
+    rows: list[int] = []
+    for begin in range(0, len(pairs), _TOGETHER):
+        part, shapes = encoded(codec, pairs[begin : begin + _TOGETHER])
+        parts += [part.map(lambda x: x.cpu())] if shapes else []
+        rows += shapes
+        how.tell(f"encoding {kind}", min(begin + _TOGETHER, len(pairs)), len(pairs))
+    if not rows:
+        raise InputError(f"None of {len(pairs)} {kind} shows enough of a shape to be encoded; check the shapes.")
+    x = _in_a_row(parts).replace(category=torch.from_numpy(how.pool.category[rows]).long())
+    make_folder(path.parent)
+    save_latents(path, x, how.pool.categories)
+    return x, key
+
+
+def _in_a_row(parts: Sequence[State]) -> State:
+    fields = {name: torch.cat([part[name] for part in parts]) for name in parts[0].fields}
+    return State(fields, torch.cat([part.mask for part in parts]))
+
+
+def _sample(how: Encoding, i: int, draw: int) -> Cloud:
+    shapes, k = how.pool.rows[i]
+    return shapes.cloud(k, min(POINTS, int(shapes.size[k])), how.pool.stream(i, draw, how.seed))
+
+
+def _scan(how: Encoding, i: int, draw: int) -> Cloud:
+    """What a camera on some side sees of a shape; nothing where no side shows enough."""
+    shapes, k = how.pool.rows[i]
+    try:
+        seen = view_of(shapes.full(k), how.pool.stream(i, draw, how.seed)).cloud
+    except ValueError:
+        return Cloud(np.zeros((0, 3), np.float32))
+    return Cloud(seen.points) if draw % 2 else seen
