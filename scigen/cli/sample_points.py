@@ -102,5 +102,5 @@ def _show(outcome: Outcome, request: Request, out: Path, files: list[str], as_js
             f"{len(outcome.clouds)} clouds of {request.points:,} points in {seconds:.1f} s, seed {request.seed},"
             f" written to {made}; score them: scigen score points {made} --reference R"
         )
-    for failed in outcome.failed[:5]:
-        typer.echo(f"sample {failed.index}: {failed.reason}", err=True)
+    for one in outcome.failed[:5]:
+        typer.echo(f"sample {one.index}: {one.reason}", err=True)

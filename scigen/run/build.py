@@ -18,6 +18,7 @@ from scigen.run.schema import (
     CodecConfig,
     Config,
     MoleculeConfig,
+    Network,
     NetworkConfig,
     PriorConfig,
     RefineConfig,
@@ -25,8 +26,6 @@ from scigen.run.schema import (
 from scigen.solver.loop import Solver
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from scigen.domains.molecules.data import MoleculeSet
     from scigen.domains.molecules.refine.task import RefineTask
     from scigen.domains.molecules.task import MoleculeTask
@@ -81,8 +80,8 @@ def named_grid(name: str) -> Callable[[int], list[float]]:
     return makers[name]
 
 
-def network(config: BaseModel) -> nn.Module:
-    """An untrained network of the given kind and shape, as one of the schemas of networks describes it."""
+def network(config: Network) -> nn.Module:
+    """An untrained network of the given kind and shape."""
     if not isinstance(config, NetworkConfig):
         return build_points.points_network(config)
     if config.kind == "e3nn":

@@ -158,7 +158,7 @@ def _restored(one: Completion, partial: Partial, keep: bool) -> tuple[Cloud, np.
     if keep:
         points = np.concatenate([partial.cloud.points, points])
         both = normals is not None and partial.cloud.normals is not None
-        normals = np.concatenate([partial.cloud.normals, normals]) if both else None  # type: ignore[list-item]
+        normals = np.concatenate([partial.cloud.normals, normals]) if both else None
     observed = (np.arange(len(points)) < (len(partial.cloud) if keep else 0)).astype(np.uint8)
     return Cloud(points, normals), observed
 

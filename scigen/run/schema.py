@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
     "BridgeConfig", "BridgeLossConfig", "CodecConfig", "CodecLossConfig", "CodecShapeConfig", "Config",
-    "LatentNetworkConfig", "LossConfig", "MoleculeConfig", "Network", "NetworkConfig", "PointNetworkConfig", "PriorConfig",
-    "PriorLossConfig", "RawConfig", "RefineConfig", "RefineLossConfig", "TrainConfig", "network_schema",
+    "LatentNetworkConfig", "LossConfig", "MoleculeConfig", "Network", "NetworkConfig", "PointNetworkConfig",
+    "PriorConfig", "PriorLossConfig", "RawConfig", "RefineConfig", "RefineLossConfig", "TrainConfig", "network_schema",
 ]  # fmt: skip
 
 Momentum = Annotated[float, Field(ge=0, lt=1)]
