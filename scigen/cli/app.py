@@ -20,6 +20,7 @@ from scigen.cli.refine import refine
 from scigen.cli.sample import sample_molecules
 from scigen.cli.sample_points import sample_points
 from scigen.cli.score import score_molecules
+from scigen.cli.score_meshes import score_meshes
 from scigen.cli.score_points import score_points
 from scigen.cli.score_refine import score_refine
 from scigen.cli.train import check, train
@@ -45,6 +46,7 @@ sample.command("points")(sample_points)
 score.command("molecules")(score_molecules)
 score.command("refine")(score_refine)
 score.command("points")(score_points)
+score.command("meshes")(score_meshes)
 data.command("prepare")(prepare)
 app.command()(complete)
 app.command()(refine)
