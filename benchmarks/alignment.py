@@ -40,13 +40,13 @@ from scigen.metrics.stats import bootstrap, wilson
 from scigen.objective import late_times
 from scigen.process.affine import rectified
 from scigen.run import weights as store
+from scigen.solver import churn
 from scigen.solver.grids import late
-from scigen.solver.loop import ancestral
 from scigen.state import State, generator
 
 GROUP = 16  # molecules of one size that are compared with each other
-SHARPNESS = 1.5  # the sampler's own
-EVALUATION_STEPS = 50
+SHARPNESS = Plan(rectified(), churn(1)).sharpness  # the sampler's own
+EVALUATION_STEPS = 32  # of the sampler's default solver
 FRESH = 1_000_000  # seeds of the samples that are measured, apart from those trained on
 REWARDS: dict[str, Callable[[dict[str, Any]], float]] = {
     "qed": lambda row: row["qed"],
@@ -198,7 +198,7 @@ def train(args: argparse.Namespace, weights: store.Weights, judge: Judge) -> Non
 
 def measure(label: str, weights: store.Weights, judge: Judge, n: int, seed: int) -> str:
     """A row of the table from n fresh samples, with 95 % intervals."""
-    plan = Plan(AFFINE, ancestral, EVALUATION_STEPS, logsnr_range=tuple(weights.card["logsnr_range"]))
+    plan = Plan(AFFINE, churn(EVALUATION_STEPS), EVALUATION_STEPS, logsnr_range=tuple(weights.card["logsnr_range"]))
     groups = draw_molecules(weights.network, plan, range(n), FRESH + seed, histogram(weights.card))
     rows = judge.rows([d.molecule for group in groups for d in group if d.molecule is not None])
     rows += [{}] * (n - len(rows))  # samples that are not finite count as not whole

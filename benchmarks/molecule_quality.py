@@ -127,7 +127,7 @@ def main() -> None:
             for k in (20, 32, 50, 64, 100)
         ]
     elif args.sweep == "sharpness":
-        jobs = [(f"power {p}", plan_for(weights, "flow", args.solver, steps, sharpness=p)) for p in (1, 1.5, 2, 3)]
+        jobs = [(f"power {p}", plan_for(weights, "flow", args.solver, steps, sharpness=p)) for p in (1, 1.25, 1.5, 2)]
     elif args.sweep == "processes":
         jobs = [(f"{p}, {s}", plan_for(weights, p, s, intervals(s, evaluations))) for p, s in COMBINATIONS]
     else:

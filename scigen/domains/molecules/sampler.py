@@ -41,7 +41,7 @@ class Plan:
     solver: Solver
     steps: int = 100
     grid: Callable[[int], list[float]] = late
-    sharpness: float = 1.5
+    sharpness: float = 1.25
     logsnr_range: tuple[float, float] = (-10.0, 10.0)
     keep: Fragment | None = None
     repeats: int = 1
