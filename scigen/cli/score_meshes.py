@@ -40,7 +40,7 @@ def score_meshes(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No table and no progress.")] = False,
 ) -> None:
-    """Score meshes: watertight, manifold, self-intersections, genus; 1-NNA, coverage, MMD; with --paired IoU, F, normals.
+    """Score meshes: watertight, manifold, self-intersections, genus; 1-NNA, coverage, MMD; with --paired IoU, F-score.
 
     Exit code 0: all thresholds met; 1: one missed; 2: usage; 3: nothing usable; 4: some files left out.
     """

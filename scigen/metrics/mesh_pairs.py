@@ -1,8 +1,8 @@
 """Two meshes compared: the share of volume they have in common, and how their normals agree.
 
 Inside is where a point's winding number is not 0. Space is cut into columns; along each the crossings of both surfaces
-are sorted and their signs summed, which gives the inside of both exactly, so that only the columns are a sample. A fixed
-turn out of every plane of symmetry first keeps faces and edges from standing along the columns.
+are sorted and their signs summed, which gives the inside of both exactly, so that only the columns are a sample. Both
+are first turned, by a fixed rotation out of every plane of symmetry, so that no face or edge stands along the columns.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class Overlap:
 def volume_overlap(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray], columns: int = 128) -> Overlap:
     """The volumes of two closed meshes `(vertices [V, 3], faces [F, 3])` and of their intersection.
 
-    On `columns`^2 columns over the box of both; at 128 the volumes are right to about 1e-3 of their own. Faces may be wound
-    either way, and pieces may overlap. A column whose crossings do not cancel, through a hole or by rounding, counts for
-    nothing: open meshes have no volume to speak of. Raises `ValueError` unless `columns` is positive.
+    On `columns`^2 columns over the box of both; at 128 volumes are right to about 1e-3 of their own. Faces may be
+    wound either way, and pieces may overlap. A column whose crossings do not cancel, through a hole or by rounding,
+    counts for nothing: open meshes have no volume to speak of. Raises `ValueError` unless `columns` is positive.
     """
     if columns < 1:
         raise ValueError(f"{columns} columns; give one or more.")
@@ -87,7 +87,7 @@ def _rotation() -> np.ndarray:
 
 
 def _crossings(corners: np.ndarray, low: np.ndarray, step: np.ndarray, columns: int) -> tuple[np.ndarray, ...]:
-    """Column, height and sign (+1 where an upward walk goes in) of each crossing; none of columns that do not cancel."""
+    """Column, height and sign (+1 where an upward walk goes in) of each crossing, in columns where they cancel."""
     xy = (corners[..., :2] - low) / step - 0.5  # columns stand at whole numbers
     first = np.ceil(xy.min(1)).clip(0, columns).astype(np.int64)
     wide = (np.floor(xy.max(1)).clip(-1, columns - 1).astype(np.int64) - first + 1).clip(0)

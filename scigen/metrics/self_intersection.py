@@ -2,9 +2,9 @@
 
 Two triangles cross when an edge of one has its ends strictly on both sides of the other's plane and meets it inside or
 on its border; in one plane they overlap unless some edge has all of one triangle on one side and all of the other on
-the other side (separating axes). Signs of volumes are taken for 0 below the rounding of float64, so neighbours that share
-a corner or an edge do not count unless they fold onto or run through each other. What only touches (a corner on a face)
-is no crossing, nor what lies within 1e-13 of touching.
+the other side (separating axes). Signs of volumes are taken for 0 below the rounding of float64, so neighbours that
+share a corner or an edge do not count unless they fold onto or run through each other. What only touches (a corner on a
+face) is no crossing, nor what lies within 1e-13 of touching.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _EDGES = np.array([[0, 1], [1, 2], [2, 0]])
 
 
 def self_intersections(triangles: np.ndarray) -> np.ndarray:
-    """Pairs `[P, 2]` of the `triangles [F, 3, 3]` that cross or overlap; triangles without area must not be among them."""
+    """Pairs `[P, 2]` of the `triangles [F, 3, 3]` that cross or overlap; all of them must have an area."""
     x = np.asarray(triangles, np.float64)
     found = [np.zeros((0, 2), np.int64)]
     for pairs in overlapping_pairs(x.min(1), x.max(1)):

@@ -1,12 +1,12 @@
 """Oriented points to an implicit surface: the Poisson equation solved by FFT on a periodic grid, differentiable.
 
-With outward normals n_i and the share of the surface w_i that each point stands for, V = sum_i w_i n_i delta(x - x_i) is
+With outward normals n_i and the area w_i of surface that each point stands for, V = sum_i w_i n_i delta(x - x_i) is
 minus the gradient of the solid's indicator, and chi with
 
     laplace(chi) = div(V)    chi^(k) = -i (k . V^(k)) / (2 pi |k|^2 / L) exp(-2 sigma^2 |k|^2 / R^2),    chi^(0) = 0
 
-is minus the indicator itself, blurred. k are whole numbers, L is the side of the grid, R its number of cells; the Gaussian
-has a standard deviation of sigma / pi cells. Peng et al. 2021, "Shape As Points", arXiv:2106.03452.
+is minus the indicator itself, blurred. k are whole numbers, L is the side of the grid, R its number of cells; the
+Gaussian has a standard deviation of sigma / pi cells. Peng et al. 2021, "Shape As Points", arXiv:2106.03452.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ def indicator(
     """chi `[B, R, R, R]`, R = `size`, of `points [B, N, 3]` with outward `normals [B, N, 3]`: below 0 inside.
 
     Node (i, j, k) stands at x = `HALF` (2 (i, j, k) / R - 1), and chi is shifted so that its weighted mean over the
-    points is 0: the surface is the zero level. Where `weights [B, N]` are the areas that the points stand for, chi jumps
-    by 1 across the surface, about from -1/2 to 1/2; by default all are 1 / N, and it jumps by 1 / area. Points of weight
-    0 are padding. The grid repeats itself, so points are held 2 cells inside its border, where they get no gradient.
+    points is 0: the surface is the zero level. Where `weights [B, N]` are the areas that the points stand for, chi
+    jumps by 1 across the surface, about from -1/2 to 1/2; by default all are 1 / N, and it jumps by 1 / area. Points of
+    weight 0 are padding. The grid repeats itself, so points are held 2 cells inside its border, where they get no
+    gradient.
     Raises `ValueError` for shapes that do not fit, an odd `size` or one below 8, and a negative `sigma`.
     """
     if points.ndim != 3 or points.shape[-1] != 3 or normals.shape != points.shape:
@@ -44,7 +45,7 @@ def indicator(
 
 
 def splat(points: Tensor, values: Tensor, size: int) -> Tensor:
-    """`values [B, N, C]` shared out to the 8 nodes around each of `points [B, N, 3]`, trilinearly: `[B, R, R, R, C]`."""
+    """`values [B, N, C]` shared out trilinearly to the 8 nodes around each of `points [B, N, 3]`: `[B, R, R, R, C]`."""
     batch, _, channels = values.shape
     node, share = _corners(points, size)
     node = node + size**3 * torch.arange(batch, device=points.device)[:, None, None]

@@ -12,7 +12,7 @@ from scigen.domains.meshes.catalogue import FORM, VALIDITY, set_catalogue
 from scigen.domains.meshes.collect import MeshCollection, Surface
 from scigen.domains.points.catalogue import Entry
 from scigen.domains.points.collect import Item
-from scigen.domains.points.scores import Progress, Terms, mean_estimate, readable, score_sets
+from scigen.domains.points.scores import Progress, Terms, mean_estimate, score_sets
 from scigen.domains.shapes.unit import unit_shape
 from scigen.metrics.cloud_sets import Estimate
 from scigen.metrics.mesh import Anatomy, examine

@@ -36,7 +36,7 @@ def closed_surface(cloud: Cloud, size: int = 64, sigma: float = 2.0) -> Mesh:
 
 
 def point_areas(points: np.ndarray) -> np.ndarray:
-    """The area of surface that each of `points [N, 3]` stands for, `[N]`: pi d^2 / 8, d the distance to its 8th neighbour.
+    """The area that each of `points [N, 3]` stands for, `[N]`: pi d^2 / 8, d the distance to its 8th neighbour.
 
     Where points are scattered with density rho, pi d^2 rho has the mean 8 (a Gamma law), so the areas are right on
     average whatever the density does. Raises `ValueError` for fewer than 9 points, and for more copies than points.
@@ -55,9 +55,9 @@ def point_areas(points: np.ndarray) -> np.ndarray:
 def extract(chi: np.ndarray) -> Mesh:
     """The zero level of `chi [R, R, R]`, as `indicator` gives it, as a closed mesh in the unit frame, float32.
 
-    Marching cubes (Lewiner et al. 2003, which closes every case). What has the sign of the border is outside, so normals
-    that point inwards do no harm, and a surface that would run out of the grid is closed there. Raises `NumericError`
-    for a field without a zero level and for a surface that manifold3d finds to be no solid.
+    Marching cubes (Lewiner et al. 2003, which closes every case). What has the sign of the border is outside, so
+    normals that point inwards do no harm, and a surface that would run out of the grid is closed there. Raises
+    `NumericError` for a field without a zero level and for a surface that manifold3d finds to be no solid.
     """
     from skimage.measure import marching_cubes
 
