@@ -152,7 +152,7 @@ def test_one_broken_sample_is_named_and_the_rest_is_written(
         ("--points 0", 2, "--points"),
         ("--codec other.safetensors", 3, "No weights 'other.safetensors'"),
         ("--weights molecules-qm9", 3, "are for molecules, not for generating points"),
-        ("--weights points-prior", 3, "No weights 'points-prior'"),
+        ("--weights nowhere.safetensors", 3, "No weights 'nowhere.safetensors'"),
     ],
 )
 def test_wrong_requests(options: str, code: int, words: str, folder: Path, tmp_path: Path, capsys) -> None:

@@ -1,0 +1,239 @@
+"""From a folder of meshes to samples and completions, all of it by the command line, in seconds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from scigen.cli.app import run
+from scigen.domains.points.codec import CloudCodec
+from scigen.domains.points.complete import own_frame, seen_from
+from scigen.domains.shapes.camera import view_of
+from scigen.domains.shapes.frame import Frame
+from scigen.domains.shapes.identity import shape_rng
+from scigen.domains.shapes.pack import PackedShapes, load_shapes, save_shapes
+from scigen.io.clouds import read_cloud, write_cloud
+from scigen.io.meshes import write_mesh
+from scigen.io.shape import Cloud
+from scigen.run.checkpoint import load_tensors
+from scigen.run.report import sha256
+from scigen.run.weights import read
+from tests.cli import tiny_points as tiny
+from tests.domains.points.solids import packed
+from tests.domains.shapes.bodies import ball, box
+
+RUN = {"train.warmup": 2, "train.minutes": "null"}
+LATENT = {"features": 6, "categories": 3, "width": 16, "heads": 2, "layers": 1}
+
+
+def words(**settings: object) -> list[str]:
+    return [word for key, value in settings.items() for word in ("-s", f"{key}={value}")]
+
+
+def train(preset: str, data: Path | None, out: Path, /, **settings: object) -> int:
+    source = ["--data", str(data)] if data else []
+    return run(["train", f"points/{preset}", *source, "--out", str(out), "--quiet", *words(**RUN, **settings)])
+
+
+def on_latents(preset: str, data: Path | None, out: Path, codec: Path, /, **settings: object) -> int:
+    shape = {f"network.{key}": value for key, value in LATENT.items()}
+    return train(preset, data, out, **{"codec": codec, **shape, "train.batch": 4, "train.steps": 2, **settings})
+
+
+def card(out: Path) -> dict:
+    return json.loads((out / "weights.json").read_text())
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder of meshes, the cache, and a trained codec."""
+
+    meshes: Path
+    cache: Path
+    codec: Path
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    root = tmp_path_factory.mktemp("mine")
+    for k in range(4):
+        for category, mesh in (("balls", ball(1 + k, rings=6)), ("boxes", box((1, 1 + k, 2)))):
+            folder = root / "meshes" / ("test" if k == 3 else "train") / category
+            folder.mkdir(parents=True, exist_ok=True)
+            write_mesh(folder / f"{category}-{k}.stl", mesh)
+    shape = {f"network.{key}": value for key, value in tiny.CODEC.items()}
+    assert train("codec", root / "meshes", root / "codec", **shape, **{"train.batch": 2, "train.steps": 2}) == 0
+    return Place(root / "meshes", root / "cache", root / "codec" / "weights.safetensors")
+
+
+@pytest.fixture(autouse=True)
+def _cache(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCIGEN_CACHE", str(place.cache))
+
+
+def test_from_a_folder_of_meshes_to_samples_and_completions(place: Place, tmp_path: Path, capsys) -> None:
+    """What the documentation shows, with networks of a few thousand weights."""
+    for preset in ("prior", "bridge"):
+        assert on_latents(preset, place.meshes, tmp_path / preset, place.codec) == 0
+        told = card(tmp_path / preset)
+        assert told["domain"] == f"points-{preset}" and told["categories"] == ["balls", "boxes"]
+        assert told["codec"] == {"name": str(place.codec), "sha256": sha256(place.codec), "latents": 8}
+        assert told["data"]["shapes"] == 6, "two of the eight are test shapes"
+    raw = {"network.width": 16, "network.heads": 2, "network.tokens": 8, "train.batch": 4, "train.steps": 2}
+    assert train("raw", place.meshes, tmp_path / "raw", points=64, **raw) == 0
+    assert capsys.readouterr().err == ""
+
+    for name in ("prior", "raw"):
+        line = ["sample", "points", "--weights", tmp_path / name / "weights.safetensors", "--category", "balls"]
+        line += ["--n", 2, "--steps", 3, "--points", 200, "--out", tmp_path / f"clouds-{name}", "--quiet"]
+        assert run([str(word) for word in line]) == 0
+        assert len(read_cloud(tmp_path / f"clouds-{name}" / "cloud_00001.ply")) == 200
+    partial = tmp_path / "clouds-prior" / "cloud_00000.ply"
+    line = ["complete", partial, "--weights", tmp_path / "bridge" / "weights.safetensors", "--category", "boxes"]
+    line += ["--n", 2, "--points", 100, "--out", tmp_path / "whole", "--quiet"]
+    assert run([str(word) for word in line]) == 0
+    kept = read_cloud(tmp_path / "whole" / "completion_2.ply").points[:200]
+    assert np.array_equal(kept, read_cloud(partial).points)
+
+
+def test_a_prepared_collection_is_the_same_data(place: Place, tmp_path: Path) -> None:
+    line = ["data", "prepare", "points", "folder", "--source", place.meshes, "--name", "meshes", "--quiet"]
+    assert run([str(word) for word in line]) == 0
+    assert len(load_shapes("meshes")) == 8
+    assert on_latents("prior", None, tmp_path / "a", place.codec, data="[meshes]") == 0
+    assert on_latents("prior", place.meshes, tmp_path / "b", place.codec) == 0
+    assert card(tmp_path / "a")["data"] == card(tmp_path / "b")["data"]
+    assert (tmp_path / "a" / "weights.safetensors").read_bytes() == (
+        tmp_path / "b" / "weights.safetensors"
+    ).read_bytes()
+
+
+@pytest.mark.parametrize("preset", ["prior", "bridge"])
+def test_only_training_shapes_are_opened_and_only_once(
+    preset: str, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes = packed(6, 300)  # the last is a test shape
+    save_shapes(tmp_path / "solids.npz", shapes)
+    opened, full = set(), PackedShapes.full
+
+    def noted(self: PackedShapes, k: int) -> Cloud:
+        opened.add(k)
+        return full(self, k)
+
+    monkeypatch.setattr(PackedShapes, "full", noted)
+    settings = {"train.seed": 5, "train.batch": 5}
+    assert on_latents(preset, tmp_path / "solids.npz", tmp_path / "a", place.codec, **settings) == 0
+    assert opened == {0, 1, 2, 3, 4}
+
+    def never(*words: object) -> None:
+        raise AssertionError("the cache has them")
+
+    monkeypatch.setattr(CloudCodec, "encode_all", never)
+    assert on_latents(preset, tmp_path / "solids.npz", tmp_path / "b", place.codec, **settings) == 0
+    with pytest.raises(AssertionError, match="the cache has them"):
+        run(["--debug", "train", f"points/{preset}", "--data", str(tmp_path / "solids.npz"), "--out", str(tmp_path),
+             *words(codec=place.codec, **RUN, **{f"network.{k}": v for k, v in LATENT.items()},
+                    **{"train.seed": 6, "train.steps": 1})])  # fmt: skip
+
+
+def test_resume_is_exact_bit_for_bit(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scigen.run.train.Trainer.learning_rate", lambda self: 1e-3)  # a budget of 2 or 4 is one path
+    assert on_latents("bridge", place.meshes, tmp_path / "straight", place.codec, **{"train.steps": 4}) == 0
+    assert on_latents("bridge", place.meshes, tmp_path / "halves", place.codec, **{"train.steps": 2}) == 0
+    shape = {f"network.{key}": value for key, value in LATENT.items()}
+    line = ["train", "points/bridge", "--data", str(place.meshes), "--out", str(tmp_path / "halves"), "--resume"]
+    settings = {"codec": place.codec, **shape, "train.batch": 4, "train.steps": 4, **RUN}
+    assert run([*line, "--quiet", *words(**settings)]) == 0
+    a, b = (load_tensors(tmp_path / name / "step-00000004.safetensors")[0] for name in ("straight", "halves"))
+    assert a.keys() == b.keys() and all(torch.equal(x, b[name]) for name, x in a.items())
+
+
+def test_a_bridge_that_knows_one_shape_completes_it(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trained on one scan of one shape, it must lead from that scan, in any units, to that shape: every frame, scale
+    and spread between training and completion has to agree."""
+    one = packed(2, 2048, seed=4)
+    save_shapes(tmp_path / "one.npz", one)
+    settings = {"scans": 1, "train.batch": 1, "train.steps": 250, "train.lr": 3e-3, "train.ema": 0.9}
+    settings |= {"network.width": 32, "train.bf16": "false"}
+    assert on_latents("bridge", tmp_path / "one.npz", tmp_path / "bridge", place.codec, **settings) == 0
+
+    scan = view_of(one.full(0), shape_rng(0, str(one.ids[0]), 1)).cloud  # the one that it was trained on
+    write_cloud(tmp_path / "scan.ply", Cloud(70 * scan.points.astype(np.float64) - 900, scan.normals))
+    decoded, decode = [], CloudCodec.decode
+
+    def noted(self: CloudCodec, latents):
+        decoded.append(latents)
+        return decode(self, latents)
+
+    monkeypatch.setattr(CloudCodec, "decode", noted)
+    line = ["complete", tmp_path / "scan.ply", "--weights", tmp_path / "bridge" / "weights.safetensors"]
+    assert run([str(word) for word in [*line, "--n", 3, "--out", tmp_path / "out", "--quiet"]]) == 0
+
+    codec = CloudCodec(read(str(place.codec)).network)
+    whole, partial = (codec.encode(Cloud(cloud.points, cloud.normals)) for cloud in (one.full(0), scan))
+    unit = Frame(np.zeros(3), 1.0)
+    whole, partial = (seen_from(x, [unit], [own_frame(x)])["pos"][0] for x in (whole, partial))
+
+    def off(pos: torch.Tensor) -> float:
+        return float(torch.cdist(whole, pos).amin(1).mean())
+
+    assert all(off(latents["pos"][0]) < 0.6 * off(partial) for latents in decoded)
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "sentence"),
+    [
+        ({"network.features": 7}, 3, "set `-s network.features=6`"),
+        ({"network.categories": 1}, 3, "set `-s network.categories=2`"),
+        ({"network.heads": 3}, 2, "`width` must be a multiple of `heads`, got 16 and 3"),
+        ({"sample": 3}, 2, "did you mean 'samples'?"),
+        ({"samples": 0}, 2, "samples"),
+        ({"codec": "nowhere.safetensors"}, 3, "No weights 'nowhere.safetensors'"),
+        ({"codec": "molecules-qm9"}, 3, "are for molecules, not a codec"),
+        ({"train.batch": 99}, 3, "24 shapes do not fill one batch of 99"),
+    ],
+)
+def test_wrong_requests(settings: dict, code: int, sentence: str, place: Place, tmp_path: Path, capsys) -> None:
+    assert on_latents("prior", place.meshes, tmp_path / "out", place.codec, **settings) == code
+    err = capsys.readouterr().err
+    assert sentence in err and err.count("\n") == 1
+
+
+def test_folders_with_little_to_learn_from(place: Place, tmp_path: Path, capsys) -> None:
+    shutil.copytree(place.meshes, tmp_path / "mixed")
+    (tmp_path / "mixed" / "train" / "balls" / "broken.ply").write_text("ply\nno")
+    assert on_latents("prior", tmp_path / "mixed", tmp_path / "a", place.codec) == 0
+    assert "1 files of" in capsys.readouterr().err and card(tmp_path / "a")["data"]["shapes"] == 6
+    shutil.rmtree(tmp_path / "mixed" / "train")
+    assert on_latents("prior", tmp_path / "mixed", tmp_path / "b", place.codec) == 3
+    assert "No training shape" in capsys.readouterr().err
+    (tmp_path / "bare").mkdir()
+    assert on_latents("prior", tmp_path / "bare", tmp_path / "c", place.codec) == 3
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_presets_and_library_agree() -> None:
+    """Each default is written twice, for users and for the library; a drift would train another model than it says."""
+    from scigen.domains.points.bridge_task import BridgeLoss
+    from scigen.domains.points.prior_task import PriorLoss
+    from scigen.nn.latent_transformer import LatentConfig
+    from scigen.nn.point_process import PointConfig
+    from scigen.run import schema
+    from scigen.run.config import load_config
+
+    assert schema.PriorLossConfig().model_dump() == vars(PriorLoss())
+    assert schema.BridgeLossConfig().model_dump() == vars(BridgeLoss())
+    rooms = {"categories": 64}
+    assert schema.LatentNetworkConfig().model_dump() == vars(LatentConfig()) | rooms
+    assert schema.PointNetworkConfig().model_dump() == vars(PointConfig()) | rooms
+    for preset in ("prior", "bridge"):
+        assert load_config(f"points/{preset}").network == schema.LatentNetworkConfig()
+    assert load_config("points/raw").network == schema.PointNetworkConfig()
