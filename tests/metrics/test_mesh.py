@@ -192,8 +192,9 @@ def test_crossings_agree_with_solving_for_the_point(numpy_rng: np.random.Generat
 
 def test_coplanar_triangles_overlap_by_area(numpy_rng: np.random.Generator) -> None:
     """In one tilted plane: shared edges and corners are no overlap, folds and copies are."""
-    flat = np.array([[[0, 0], [1, 0], [0, 1]], [[1, 0], [1, 1], [0, 1]], [[1, 0], [2, 0], [2, -1]],
-                     [[0, 0], [1, 0], [0.2, 0.3]], [[0.1, 0.1], [0.2, 0.1], [0.1, 0.2]], [[3, 3], [4, 3], [3, 4]]], float)  # fmt: skip
+    first, neighbour = [[0, 0], [1, 0], [0, 1]], [[1, 0], [1, 1], [0, 1]]
+    corner, fold, inner = [[1, 0], [2, 0], [2, -1]], [[0, 0], [1, 0], [0.2, 0.3]], [[0.1, 0.1], [0.2, 0.1], [0.1, 0.2]]
+    flat = np.array([first, neighbour, corner, fold, inner, [[3, 3], [4, 3], [3, 4]]])
     basis = np.linalg.qr(numpy_rng.standard_normal((3, 3)))[0]
     x = flat @ basis[:2] + 0.3
     pairs = {tuple(p) for p in self_intersections(x).tolist()}
