@@ -49,6 +49,8 @@ def complete(
     """
     if mode not in MODES:
         raise UsageError(f"--mode {mode}: choose sde or ode.")
+    if file.parent.resolve() == out.resolve() and file.name.startswith("completion_"):
+        raise UsageError(f"--out {out}: the completions would take the place of `{file.name}`; choose another folder.")
     place = chosen_device(device)
 
     from scigen.run import weights as store

@@ -70,7 +70,8 @@ def codec_task(config: CodecConfig, net: nn.Module, sources: Sequence[str | Path
     batches = CloudBatches.of(sets, config.train.batch, config.train.seed, device)
     content = hashlib.sha256("".join(shapes.content_hash() for shapes in sets).encode()).hexdigest()
     names = [shapes.name for shapes in sets]
-    facts = {"data": {"name": names, "shapes": len(batches.points), "content_sha256": content}}
+    about = {"licences": sorted({shapes.licence for shapes in sets}), "content_sha256": content}
+    facts = {"data": {"name": names, "shapes": len(batches.points), **about}}
     loss = CodecLoss(**config.loss.model_dump())
     return CodecTask(net, CodecShape(**config.network.model_dump()), batches, loss, facts)
 
@@ -187,7 +188,8 @@ def _pairs(x: State) -> State:
 
 def _data(pool: Pool, content: str) -> dict[str, Any]:
     names = list(dict.fromkeys(shapes.name for shapes, _ in pool.rows))
-    return {"name": names, "shapes": len(pool), "content_sha256": content}
+    licences = sorted({shapes.licence for shapes, _ in pool.rows})
+    return {"name": names, "shapes": len(pool), "licences": licences, "content_sha256": content}
 
 
 def _now_and_then(say: Say) -> Callable[[str, int, int], None]:

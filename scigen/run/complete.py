@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -24,7 +23,7 @@ from scigen.nn.point_codec import PointCodec
 from scigen.run.codec_of import matching_codec
 from scigen.run.partial import Partial
 from scigen.run.report import sha256, write_run
-from scigen.run.sample_points import category_index, scale_on
+from scigen.run.sample_points import category_index, clear_numbered, scale_on
 from scigen.run.weights import Weights
 from scigen.state import Rng, State
 
@@ -113,9 +112,8 @@ def write_outcome(
     Every PLY has the columns `observed` (1 where the point is the file's own) and, of two draws or more,
     `uncertainty`, in the units of the file. Completions of an earlier run in the folder go.
     """
-    for old in folder.glob("completion_*.ply"):
-        with suppress(OSError):
-            old.unlink()
+    file = {"file": source.name, "sha256": sha256(source)}
+    clear_numbered(folder, "completion")
     for rank, one in enumerate(outcome.ranked, start=1):
         cloud, observed = _restored(one, partial, request.keep)
         extra = {"observed": observed}
@@ -128,8 +126,8 @@ def write_outcome(
     write_run(
         folder, config, request.seed, bridge.weights.path, outcome.timings,
         codec={"file": bridge.codec.path.name, "sha256": sha256(bridge.codec.path)},
-        input={"file": source.name, "sha256": sha256(source), "points": len(partial.cloud),
-               "diameter": partial.frame.scale, "treatment": list(partial.treatment)},
+        input={**file, "points": len(partial.cloud), "diameter": partial.frame.scale,
+               "treatment": list(partial.treatment)},
         ranking=ranking(outcome, partial), failed=dict(outcome.failed),
     )  # fmt: skip
 

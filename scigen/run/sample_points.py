@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -25,7 +26,17 @@ from scigen.run.codec_of import matching_codec
 from scigen.run.report import sha256, write_run
 from scigen.run.weights import Weights
 
-__all__ = ["Model", "Outcome", "Request", "category_index", "load_model", "sample_points", "scale_on", "write_outcome"]
+__all__ = [
+    "Model",
+    "Outcome",
+    "Request",
+    "category_index",
+    "clear_numbered",
+    "load_model",
+    "sample_points",
+    "scale_on",
+    "write_outcome",
+]
 
 Progress = Callable[[str, int, int], None]
 DOMAINS = ("points-prior", "points-raw")
@@ -117,9 +128,8 @@ def write_outcome(
 
     Clouds of an earlier run in the folder go, so that what lies there is of one run.
     """
-    for old in (*folder.glob("cloud_*.ply"), folder / "clouds.npz"):
-        with suppress(OSError):
-            old.unlink()
+    clear_numbered(folder, "cloud")
+    (folder / "clouds.npz").unlink(missing_ok=True)
     files = ["clouds.npz"] if archive else [f"cloud_{k:05}.ply" for k in outcome.clouds]
     if archive:
         write_npz(folder / "clouds.npz", _archive(outcome.clouds), compress=False)
@@ -134,6 +144,14 @@ def write_outcome(
         codec=codec, indices=list(outcome.clouds), files=files,
     )  # fmt: skip
     return files
+
+
+def clear_numbered(folder: Path, stem: str) -> None:
+    """Remove the files `<stem>_<number>.ply` of an earlier run, and no other."""
+    for old in folder.glob(f"{stem}_*.ply"):
+        if re.fullmatch(rf"{stem}_[0-9]+\.ply", old.name):
+            with suppress(OSError):
+                old.unlink()
 
 
 def category_index(weights: Weights, name: str | None) -> int | None:

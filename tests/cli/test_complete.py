@@ -127,7 +127,17 @@ def test_resample_gives_the_decoded_shape_alone(bridge: Path, scan: Path, tmp_pa
 def test_a_smaller_run_leaves_nothing_of_a_larger_one(bridge: Path, scan: Path, tmp_path: Path) -> None:
     for n in (2, 1):
         assert complete(scan, bridge, tmp_path / "out", "--n", n, "--quiet") == 0
-    assert [path.name for path in (tmp_path / "out").glob("*.ply")] == ["completion_1.ply"]
+        (tmp_path / "out" / "completion_of_mine.ply").write_text("mine")
+    left = sorted(path.name for path in (tmp_path / "out").glob("*.ply"))
+    assert left == ["completion_1.ply", "completion_of_mine.ply"]
+
+
+def test_a_completion_may_be_completed_but_not_overwritten(bridge: Path, scan: Path, tmp_path: Path, capsys) -> None:
+    assert complete(scan, bridge, tmp_path / "out", "--n", 1, "--quiet") == 0
+    first = tmp_path / "out" / "completion_1.ply"
+    assert complete(first, bridge, tmp_path / "out", "--n", 1) == 2
+    assert "choose another folder" in capsys.readouterr().err and first.is_file()
+    assert complete(first, bridge, tmp_path / "again", "--n", 1, "--quiet") == 0
 
 
 def test_a_mesh_is_sampled_and_many_points_are_thinned(bridge: Path, tmp_path: Path, capsys) -> None:
