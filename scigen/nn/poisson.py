@@ -17,7 +17,7 @@ from torch import Tensor
 __all__ = ["HALF", "indicator", "interpolate", "splat"]
 
 HALF = 0.5625  # half the side of the grid: the unit sphere of radius 0.5, and a margin of 3.5 cells in 64
-_RIM = 2  # cells at the border that no point enters
+_RIM = 1  # cells at the border that no point enters
 
 
 def indicator(
@@ -28,8 +28,8 @@ def indicator(
     Node (i, j, k) stands at x = `HALF` (2 (i, j, k) / R - 1), and chi is shifted so that its weighted mean over the
     points is 0: the surface is the zero level. Where `weights [B, N]` are the areas that the points stand for, chi
     jumps by 1 across the surface, about from -1/2 to 1/2; by default all are 1 / N, and it jumps by 1 / area. Points of
-    weight 0 are padding. The grid repeats itself, so points are held 2 cells inside its border, where they get no
-    gradient.
+    weight 0 are padding. The grid repeats itself, so points are held 1 cell inside its border, where they get no
+    gradient; the unit sphere is clear of that from R = 18 on.
     Raises `ValueError` for shapes that do not fit, an odd `size` or one below 8, and a negative `sigma`.
     """
     if points.ndim != 3 or points.shape[-1] != 3 or normals.shape != points.shape:
@@ -65,11 +65,11 @@ def interpolate(grid: Tensor, points: Tensor) -> Tensor:
 
 def _corners(points: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """The 8 nodes around each point and the point's share in each, both `[B, N, 8]`."""
-    at = ((points / HALF + 1) * (size / 2)).clamp(_RIM, size - 1 - _RIM)
+    at = ((points / HALF + 1) * (size / 2)).clamp(_RIM, size - _RIM)
     low = at.detach().floor()
     offset = torch.cartesian_prod(*[torch.arange(2, device=points.device)] * 3)
     share = torch.where(offset == 1, (at - low)[:, :, None], 1 - (at - low)[:, :, None]).prod(-1)
-    x, y, z = (low.long()[:, :, None] + offset).unbind(-1)
+    x, y, z = ((low.long()[:, :, None] + offset) % size).unbind(-1)
     return (x * size + y) * size + z, share
 
 

@@ -129,7 +129,7 @@ def test_points_outside_stay_at_the_rim_and_do_not_wrap() -> None:
     far = torch.tensor([[[0.9, 0.0, 0.0], [0.0, 0.0, 0.0]]], requires_grad=True)
     normals = torch.tensor([[[1.0, 0, 0], [0, 1.0, 0]]])
     grid = splat(far, normals, 16)
-    assert grid[0, 13, 8, 8, 0] == 1 and grid[0, :3].abs().max() == 0
+    assert grid[0, 15, 8, 8, 0] == 1 and grid[0, :8].abs().max() == 0
     indicator(far, normals, size=16).square().sum().backward()
     assert far.grad is not None and far.grad[0, 0, 0] == 0 and far.grad[0, 0].isfinite().all()
 

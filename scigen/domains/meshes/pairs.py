@@ -60,7 +60,7 @@ def score_mesh_pairs(
         floors.append(floor | {"chamfer_l1_over_floor": 1.0})
         nearest.append(_retrieved(shelf, true, floor, terms.tau))
         progress("pairs", k + 1, len(pairs))
-    own = anatomy_scores(*found, None, terms.seed)
+    own = anatomy_scores(found[0], found[1], None, terms.seed)
     scores = {score.name: score for score in (*_means(means, floors, nearest, gen, terms), *own)}
     return [scores[entry.name] for entry in pair_catalogue(terms.tau)], rows, orphans
 

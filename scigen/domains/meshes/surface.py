@@ -28,10 +28,12 @@ def closed_surface(cloud: Cloud, size: int = 64, sigma: float = 2.0) -> Mesh:
     """
     if cloud.normals is None:
         raise ValueError(f"a cloud of {len(cloud)} points without normals has no inside; estimate them by `oriented`.")
-    unit, frame = unit_shape(cloud)
-    tensors = [torch.from_numpy(np.ascontiguousarray(a, np.float32))[None] for a in (unit.points, cloud.normals)]
-    areas = torch.from_numpy(point_areas(unit.points).astype(np.float32))[None]
-    mesh = extract(indicator(*tensors, areas, size, sigma)[0].numpy())
+    frame = unit_shape(cloud)[1]
+    x = frame.enter(cloud.points)
+    points, normals, areas = (
+        torch.from_numpy(np.ascontiguousarray(a, np.float32))[None] for a in (x, cloud.normals, point_areas(x))
+    )
+    mesh = extract(indicator(points, normals, areas, size, sigma)[0].numpy())
     return Mesh(frame.leave(mesh.vertices), mesh.faces)
 
 

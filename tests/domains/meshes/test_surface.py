@@ -53,7 +53,7 @@ def test_a_sphere_in_its_own_units_and_place(numpy_rng: np.random.Generator) -> 
     mesh = closed_surface(Cloud(cloud.points + middle, cloud.normals), size=32)
     radius = np.linalg.norm(mesh.vertices - middle, axis=1)
     assert mesh.vertices.dtype == np.float64
-    assert abs(radius.mean() - 250) < 2 and radius.std() < 2.5  # a cell is 17.6
+    assert abs(radius.mean() - 250) < 0.5 and radius.std() < 2  # a cell is 17.6
     assert look(mesh).volume == pytest.approx(4 / 3 * np.pi * 250**3, rel=0.01)
 
 
