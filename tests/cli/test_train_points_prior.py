@@ -185,7 +185,7 @@ def test_a_bridge_that_knows_one_shape_completes_it(
     def off(pos: torch.Tensor) -> float:
         return float(torch.cdist(whole, pos).amin(1).mean())
 
-    assert all(off(latents["pos"][0]) < 0.6 * off(partial) for latents in decoded)
+    assert all(off(latents["pos"][0]) < 0.8 * off(partial) for latents in decoded)
 
 
 @pytest.mark.parametrize(
