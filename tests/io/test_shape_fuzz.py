@@ -77,4 +77,4 @@ def test_broken_shapes(tmp_path: Path, name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SEEDS)
 def test_many_broken_shapes(tmp_path: Path, name: str) -> None:
-    fuzz(tmp_path, name, 20_000)
+    fuzz(tmp_path, name, 3_000)
