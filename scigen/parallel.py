@@ -19,7 +19,8 @@ import torch
 
 __all__ = ["one_each_core"]
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 _WATCH_SECONDS = 1.0
 
 
