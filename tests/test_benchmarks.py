@@ -47,7 +47,8 @@ def test_the_card_gets_means_and_how_they_were_measured(tmp_path: Path) -> None:
     card = tmp_path / "card.json"
     card.write_text('{"name": "x"}')
     mean = quality._mean([row("a", 0.5, 0.01), row("b", 1.0, 0.03)])
-    quality._write_card(card, Namespace(n=10, seeds=2, steps=5), mean)
+    quality._write_card(card, Namespace(n=10, seeds=2, solver="edm", evaluations=64), mean)
     read = json.loads(card.read_text())
     assert read["name"] == "x" and read["scores"]["seeds"] == [0, 1]
+    assert read["scores"]["steps"] == 32  # two evaluations an interval
     assert read["scores"]["mean"] == {"validity": 0.75, "bond_w1": 0.02}

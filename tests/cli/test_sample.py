@@ -254,9 +254,9 @@ def test_cards_without_sizes(sizes: object, tmp_path: Path, capsys: pytest.Captu
 
 
 def test_weights_of_another_domain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = exported(tmp_path / "a.safetensors", domain="points")
+    path = exported(tmp_path / "a.safetensors", domain="refine")
     assert sample(path, tmp_path / "out") == 3
-    assert "are for points" in sentence(capsys)
+    assert "are for refine" in sentence(capsys)
 
 
 def test_a_folder_that_cannot_be_written(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
