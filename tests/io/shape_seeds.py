@@ -10,6 +10,8 @@ import struct
 import numpy as np
 import trimesh
 
+from scigen.io.shape import Mesh
+
 POINTS = np.random.default_rng(5).normal(size=(10, 3))
 NORMALS = (POINTS / np.linalg.norm(POINTS, axis=1, keepdims=True)).astype(np.float32)
 # A pyramid with a square base: polygons of different sizes.
@@ -194,3 +196,7 @@ MESHES = {
     "scene.glb": glb(),
     "triangle.gltf": gltf(),
 }
+
+
+def soup(mesh: Mesh) -> np.ndarray:
+    return mesh.vertices[mesh.faces]
