@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from scigen.cli.app import run
+from scigen.io.molecules import write_sdf
 from scigen.metrics.superpose import rmsd
 from scigen.run import weights as store
 from tests.cli.test_refine import graph, positions, read, untrained_file
@@ -50,10 +51,10 @@ def test_samples_are_refined_and_the_scores_stand_side_by_side(
         assert (rmsd(positions(x), positions(y)) > 0.01) == (k % 3 > 0) == y.HasProp("scigen_displacement")
 
 
-def test_refining_and_keeping_a_fragment_exclude_each_other(
-    molecules: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(["sample", "molecules", "--refine", "--keep", str(molecules), "--out", str(tmp_path / "out")]) == 2
+def test_refining_and_keeping_a_fragment_exclude_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fragment = tmp_path / "in.sdf"
+    write_sdf(fragment, [embedded("FC1CC1")])
+    assert run(["sample", "molecules", "--refine", "--keep", str(fragment), "--out", str(tmp_path / "out")]) == 2
     assert "use one of the two" in sentence(capsys)
 
 
