@@ -61,9 +61,9 @@ class State:
         return State({name: f(x) for name, x in self.fields.items()}, f(self.mask))
 
 
-def generator(seed: int, index: int) -> torch.Generator:
-    """The generator of sample `index` under `seed`: the same wherever and however it is batched."""
-    digest = hashlib.sha256(f"scigen {seed} {index}".encode()).digest()
+def generator(seed: int, *index: int) -> torch.Generator:
+    """The generator of sample `index` (and of a draw of it ...) under `seed`, wherever and however it is batched."""
+    digest = hashlib.sha256(" ".join(["scigen", *map(str, (seed, *index))]).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias, get_args
+from typing import Annotated, Literal, Self, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -20,7 +20,24 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class NetworkConfig(_Strict):
+class _Headed(_Strict):
+    """Networks whose heads share out the width."""
+
+    width: int = Field(256, ge=8)
+    heads: int = Field(8, ge=1)
+
+    @property
+    def _attends(self) -> bool:
+        return True
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> Self:
+        if self._attends and self.width % self.heads:
+            raise ValueError(f"`width` must be a multiple of `heads`, got {self.width} and {self.heads}")
+        return self
+
+
+class NetworkConfig(_Headed):
     """Shape of the molecule network (see `nn.transformer.TransformerConfig` and `nn.tensor_product`)."""
 
     kind: Literal["transformer", "e3nn"] = "transformer"
@@ -32,11 +49,9 @@ class NetworkConfig(_Strict):
     layers: int = Field(8, ge=1)
     tensors: int = Field(8, ge=0)  # degree-2 tensors per atom, e3nn only
 
-    @model_validator(mode="after")
-    def _heads_share_the_width(self) -> NetworkConfig:
-        if self.kind == "transformer" and self.width % self.heads:
-            raise ValueError(f"`width` must be a multiple of `heads`, got {self.width} and {self.heads}")
-        return self
+    @property
+    def _attends(self) -> bool:
+        return self.kind == "transformer"
 
 
 class LossConfig(_Strict):
@@ -77,7 +92,7 @@ class TrainConfig(_Strict):
     bf16: bool = True
 
 
-class CodecShapeConfig(_Strict):
+class CodecShapeConfig(_Headed):
     """Shape of the codec of clouds (see `nn.point_encoder.CodecShape`)."""
 
     latents: int = Field(32, ge=4, le=512)
@@ -89,12 +104,6 @@ class CodecShapeConfig(_Strict):
     decoder_layers: int = Field(4, ge=1)
     point_width: int = Field(64, ge=8)
 
-    @model_validator(mode="after")
-    def _heads_share_the_width(self) -> CodecShapeConfig:
-        if self.width % self.heads:
-            raise ValueError(f"`width` must be a multiple of `heads`, got {self.width} and {self.heads}")
-        return self
-
 
 class CodecLossConfig(_Strict):
     """Weights of the loss terms and noise (see `domains.points.codec_loss.CodecLoss`)."""
@@ -105,31 +114,19 @@ class CodecLossConfig(_Strict):
     unoriented: float = Field(0.25, ge=0, le=1)
 
 
-class _Shared(_Strict):
-    """Networks whose heads share out the width."""
-
-    categories: int = Field(64, ge=0)  # room for as many classes of shapes; the row after the last is the null class
-    width: int = Field(256, ge=8)
-    heads: int = Field(8, ge=1)
-
-    @model_validator(mode="after")
-    def _heads_share_the_width(self) -> _Shared:
-        if self.width % self.heads:
-            raise ValueError(f"`width` must be a multiple of `heads`, got {self.width} and {self.heads}")
-        return self
-
-
-class LatentNetworkConfig(_Shared):
+class LatentNetworkConfig(_Headed):
     """Shape of the network on latent points (see `nn.latent_transformer.LatentConfig`)."""
 
+    categories: int = Field(64, ge=0)  # room for as many classes of shapes; the row after the last is the null class
     features: int = Field(32, ge=1)  # of the codec
     layers: int = Field(8, ge=1)
     octaves: int = Field(4, ge=0, le=12)
 
 
-class PointNetworkConfig(_Shared):
+class PointNetworkConfig(_Headed):
     """Shape of the network on raw points (see `nn.point_process.PointConfig`)."""
 
+    categories: int = Field(64, ge=0)
     width: int = Field(128, ge=8)
     heads: int = Field(4, ge=1)
     tokens: int = Field(64, ge=1)

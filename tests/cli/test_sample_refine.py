@@ -14,6 +14,7 @@ from scigen.run import weights as store
 from tests.cli.test_refine import graph, positions, read, untrained_file
 from tests.cli.test_sample import Fake, exported, sentence
 from tests.domains.molecules.small import Near
+from tests.io.seeds import embedded
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,7 @@ Liu et al. 2023 (I2SB), arXiv:2302.05872.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,11 +18,12 @@ from scigen.domains.molecules.codec import SCALE, encode
 from scigen.domains.molecules.data import Molecule
 from scigen.domains.molecules.refine.bridge import SPREAD, refine_denoiser, refine_process
 from scigen.metrics.superpose import superpose
+from scigen.parallel import one_each_core
 from scigen.process.brownian import Brownian
 from scigen.process.product import Product
 from scigen.solver.grids import late
 from scigen.solver.loop import sample
-from scigen.state import Streams
+from scigen.state import Streams, generator
 
 __all__ = ["Walk", "refine", "spread"]
 
@@ -59,7 +58,7 @@ def refine(
     """Refined geometries of every molecule, `[draws, N, 3]` float64 Å in the frame of its start, atoms in its order.
 
     Draw d of the molecule with key k depends on (seed, k, d) alone: batches are run in single precision, whose rounding
-    moves an atom by less than 1e-4 Å. On CPU batches run side by side, one thread each.
+    moves an atom by less than 1e-4 Å. On CPU batches run side by side, a core each.
     Raises `InputError` for an element or a charge that is not in `codec.TOKENS`.
     """
     network = network.to(device)
@@ -69,13 +68,13 @@ def refine(
     out = [np.zeros((walk.draws, len(m.z), 3)) for m in starts]
 
     def run(group: list[tuple[int, int]]) -> np.ndarray:
-        rngs = [_generator(seed, keys[k], d) for k, d in group]
+        rngs = [generator(seed, keys[k], d) for k, d in group]
         return _walk(network, [starts[k] for k, _ in group], walk, rngs, device)
 
-    with ThreadPoolExecutor(_workers(device), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for group, moved in zip(groups, pool.map(run, groups), strict=True):
-            for (k, d), pos in zip(group, moved, strict=True):
-                out[k][d] = pos[: len(starts[k].z)] + starts[k].pos.mean(0, dtype=np.float64)
+    walks = one_each_core(run, groups) if torch.device(device).type == "cpu" else map(run, groups)
+    for group, moved in zip(groups, walks, strict=True):
+        for (k, d), pos in zip(group, moved, strict=True):
+            out[k][d] = pos[: len(starts[k].z)] + starts[k].pos.mean(0, dtype=np.float64)
     return out
 
 
@@ -101,12 +100,3 @@ def _walk(
     _, belief = sample(walk.process(), refine_denoiser(network), x, late(walk.steps), streams)
     moved: np.ndarray = belief["pos"].double().cpu().numpy() * SCALE
     return moved
-
-
-def _workers(device: torch.device | str) -> int:
-    return torch.get_num_threads() if torch.device(device).type == "cpu" else 1
-
-
-def _generator(seed: int, key: int, draw: int) -> torch.Generator:
-    digest = hashlib.sha256(f"scigen refine {seed} {key} {draw}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
