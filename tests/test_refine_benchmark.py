@@ -12,6 +12,7 @@ from benchmarks import gfn2_optima, refine_calibration, refine_quality, unpaired
 from scigen.domains.molecules.data import load_fixture
 from scigen.domains.molecules.refine.pairs import PairSet
 from scigen.metrics.energy import gfn2_available
+from scigen.metrics.gfn2 import SPRINGS, model_hessian
 from scigen.metrics.refinement import Errors
 
 
@@ -31,12 +32,12 @@ def test_molecules_are_drawn_from_the_test_split_alike_whatever_the_number(pairs
 
 def test_the_model_hessian_knows_translations_and_springs() -> None:
     x, bond = np.array([[0.0, 0, 0], [2, 0, 0], [2, 2, 0]]), np.array([[0, 1, 1], [1, 2, 1]])
-    hessian = gfn2_optima.model_hessian(x, bond)
+    hessian = model_hessian(x, bond)
     assert hessian == pytest.approx(hessian.T)
     assert hessian @ np.tile(np.eye(3), (3, 1)) == pytest.approx(np.zeros((9, 3)))
     stretch = np.zeros(9)
     stretch[0] = 1  # atom 0 along its bond, and at 45 degrees to the spring across the angle
-    assert stretch @ hessian @ stretch == pytest.approx(gfn2_optima.SPRINGS[0] + gfn2_optima.SPRINGS[1] / 2)
+    assert stretch @ hessian @ stretch == pytest.approx(SPRINGS[0] + SPRINGS[1] / 2)
 
 
 @pytest.mark.skipif(not gfn2_available(), reason="tblite is not installed")

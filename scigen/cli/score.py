@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scigen.cli.thresholds import judge, parse_thresholds, suggest
+from scigen.cli.thresholds import conclude, judge, parse_thresholds, suggest
 from scigen.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["Loaded", "score_molecules"]
 
 _DEFAULT_GROUPS = ("posebusters", "fcd", "mmff")  # gfn2 costs a tenth of a second a molecule: it is asked for
-_MISSED, _PARTIAL = 1, 4
 
 
 @dataclass
@@ -69,10 +68,7 @@ def score_molecules(
     outcome = Outcome(files, target.name, target.is_qm9, seed, scores, judge(thresholds, scores), checks)
     write(outcome, loaded, out, junit_file)
     show(outcome, loaded, as_json, quiet)
-    if any(not verdict.passed for verdict in outcome.verdicts):
-        raise typer.Exit(_MISSED)
-    if loaded.errors:
-        raise typer.Exit(_PARTIAL)
+    conclude(outcome.verdicts, bool(loaded.errors))
 
 
 def _groups(more: Sequence[str], less: Sequence[str], gated: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scigen.cli.score_points import Norm
-from scigen.cli.thresholds import judge, parse_thresholds
+from scigen.cli.thresholds import conclude, judge, parse_thresholds
 from scigen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["score_meshes"]
 
-_MISSED, _PARTIAL = 1, 4
 
 
 def score_meshes(
@@ -59,10 +58,7 @@ def score_meshes(
     verdicts = judge(thresholds, report.scores)
     write(report, verdicts, out, junit_file)
     show(report, verdicts, as_json, quiet)
-    if any(not verdict.passed for verdict in verdicts):
-        raise typer.Exit(_MISSED)
-    if report.errors:
-        raise typer.Exit(_PARTIAL)
+    conclude(verdicts, bool(report.errors))
 
 
 def _score(

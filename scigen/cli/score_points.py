@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scigen.cli.thresholds import judge, parse_thresholds
+from scigen.cli.thresholds import conclude, judge, parse_thresholds
 from scigen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Norm", "score_points"]
 
-_MISSED, _PARTIAL = 1, 4
 _KERNEL = "exact assignment, mean distance matched"
 
 
@@ -73,10 +72,7 @@ def score_points(
     verdicts = judge(thresholds, report.scores)
     write(report, verdicts, out, junit_file)
     show(report, verdicts, as_json, quiet)
-    if any(not verdict.passed for verdict in verdicts):
-        raise typer.Exit(_MISSED)
-    if report.errors:
-        raise typer.Exit(_PARTIAL)
+    conclude(verdicts, bool(report.errors))
 
 
 def _sets(generated: Path, reference: Path, terms: Terms, progress: Progress) -> Report:

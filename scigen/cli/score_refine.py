@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scigen.cli.thresholds import Verdict, judge, parse_thresholds, suggest
+from scigen.cli.thresholds import Verdict, conclude, judge, parse_thresholds, suggest
 from scigen.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["score_refine"]
 
-_MISSED, _PARTIAL = 1, 4
 _SHOWN_ERRORS = 5
 
 
@@ -66,17 +65,14 @@ def score_refine(
     before = match(references, _read(start)) if start is not None else None
     compared, errors = compare(references, match(references, records), before)
     if not compared:
-        first = f" (the first: record {errors[0]['record']} of {errors[0]['file']}: {errors[0]['reason']})"
-        raise InputError(f"`{file}`: no geometry can be held against its reference{first if errors else ''}.")
+        first = (f" (the first: record {e['record']} of {e['file']}: {e['reason']})" for e in errors)
+        raise InputError(f"`{file}`: no geometry can be held against its reference{next(first, '')}.")
     with bars(quiet or as_json) as progress:
         scores = score_geometries(compared, len(references), gfn2, seed, progress)
     found = Outcome((file, reference, start), compared, len(references), scores, judge(thresholds, scores), errors)
     _write(found, seed, out, junit_file)
     _show(found, seed, as_json, quiet)
-    if any(not verdict.passed for verdict in found.verdicts):
-        raise typer.Exit(_MISSED)
-    if errors:
-        raise typer.Exit(_PARTIAL)
+    conclude(found.verdicts, bool(errors))
 
 
 def _wants_gfn2(more: Sequence[str]) -> bool:

@@ -9,12 +9,16 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+from typer import Exit
+
 from scigen.errors import UsageError
 
 if TYPE_CHECKING:
     from scigen.metrics.score import Score
 
-__all__ = ["Threshold", "Verdict", "judge", "junit", "parse_thresholds", "suggest"]
+__all__ = ["Threshold", "Verdict", "conclude", "judge", "junit", "parse_thresholds", "suggest"]
+
+_MISSED, _PARTIAL = 1, 4
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,14 @@ def judge(thresholds: Iterable[Threshold], scores: Iterable[Score]) -> list[Verd
     """The verdict on every threshold, in order."""
     measured = {score.name: score for score in scores}
     return [_judge(threshold, measured.get(threshold.name)) for threshold in thresholds]
+
+
+def conclude(verdicts: Sequence[Verdict], incomplete: bool) -> None:
+    """End the command as its scores say: exit code 1 when a threshold is missed, 4 when some records were left out."""
+    if any(not verdict.passed for verdict in verdicts):
+        raise Exit(_MISSED)
+    if incomplete:
+        raise Exit(_PARTIAL)
 
 
 def junit(verdicts: Sequence[Verdict], suite: str) -> bytes:

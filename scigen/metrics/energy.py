@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scigen.metrics.chem import sanitized, unpack
+from scigen.metrics.gfn2 import descend
 
 if TYPE_CHECKING:
     from rdkit.Chem import Mol
@@ -22,10 +23,8 @@ __all__ = [
     "warm_mmff",
 ]  # fmt: skip
 
-_BOHR = 0.529177210903  # Å
 _HARTREE = 627.5094740631  # kcal/mol
-_STEPS = 500
-_GRADIENT = 1e-3  # Hartree/Bohr: leaves about 0.01 kcal/mol
+_STEPS = 5000
 
 
 def mmff_strain(mol: Mol) -> float:
@@ -42,8 +41,8 @@ def mmff_strain(mol: Mol) -> float:
     field = helpers.MMFFGetMoleculeForceField(mol, parameters)
     field.Initialize()
     start = field.CalcEnergy()
-    if field.Minimize(maxIts=10 * _STEPS) != 0:
-        raise ValueError(f"MMFF94 did not converge in {10 * _STEPS} steps.")
+    if field.Minimize(maxIts=_STEPS) != 0:
+        raise ValueError(f"MMFF94 did not converge in {_STEPS} steps.")
     return float(start - field.CalcEnergy())
 
 
@@ -53,36 +52,21 @@ def gfn2_relaxation(mol: Mol) -> float:
 
 
 def gfn2_minimum(mol: Mol) -> tuple[np.ndarray, float]:
-    """The GFN2-xTB minimum reached by L-BFGS, `[N, 3]` Å, and how far the given geometry lies above it, kcal/mol.
+    """The GFN2-xTB minimum reached by descent, `[N, 3]` Å, and how far the given geometry lies above it, kcal/mol.
 
-    Bannwarth et al. 2019, doi:10.1021/acs.jctc.8b01176, by tblite. Closed shell, total charge from the formal charges.
-    Raises `ValueError` as `mmff_strain` does, and when the electronic structure does not converge.
+    Closed shell, total charge from the formal charges. Raises `ValueError` as `mmff_strain` does, and when the
+    electronic structure does not converge.
     """
-    from scipy.optimize import minimize
-    from tblite.interface import Calculator
-
     mol = _complete(mol)
     z = np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()])
     charge = sum(atom.GetFormalCharge() for atom in mol.GetAtoms())
     if (z.sum() - charge) % 2:
         raise ValueError("The molecule has an odd number of electrons.")
-    start = mol.GetConformer().GetPositions().ravel() / _BOHR
-    engine = Calculator("GFN2-xTB", z, start.reshape(-1, 3), charge=float(charge))
-    engine.set("verbosity", 0)
-    last = None
-
-    def energy_and_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
-        nonlocal last
-        engine.update(positions=x.reshape(-1, 3))
-        last = engine.singlepoint(last)  # warm start from the previous charges
-        return float(last.get("energy")), last.get("gradient").ravel()
-
-    first, _ = energy_and_gradient(start)
-    options = {"maxiter": _STEPS, "gtol": _GRADIENT, "ftol": 1e-12}
-    end = minimize(energy_and_gradient, start, jac=True, method="L-BFGS-B", options=options)
-    if np.abs(end.jac).max() > 10 * _GRADIENT:
-        raise ValueError(f"GFN2-xTB relaxation did not converge in {_STEPS} steps.")
-    return end.x.reshape(-1, 3) * _BOHR, float(first - end.fun) * _HARTREE
+    bond = np.array([(b.GetBeginAtomIdx(), b.GetEndAtomIdx()) for b in mol.GetBonds()], np.int64).reshape(-1, 2)
+    end = descend(z, charge, mol.GetConformer().GetPositions(), bond)
+    if not end.converged:
+        raise ValueError(f"GFN2-xTB relaxation did not converge in {end.evaluations} energies.")
+    return end.pos, (end.start_energy - end.energy) * _HARTREE
 
 
 def gfn2_available() -> bool:

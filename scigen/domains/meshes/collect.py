@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scigen.domains.points.collect import Collection, Item
-from scigen.domains.shapes.surface import sample_surface
+from scigen.domains.points.collect import Collection, Item, files_in
+from scigen.domains.shapes.surface import sample_surface, surface_area
 from scigen.errors import InputError
 from scigen.io.meshes import read_mesh
 from scigen.io.shape import Cloud, Mesh
@@ -58,35 +57,16 @@ def collect_meshes(path: Path, n: int, role: int, seed: int) -> MeshCollection:
     Raises `InputError` when not one mesh can be used.
     """
     surfaces, errors = [], []
-    for file, twice in _files(path):
+    for file, reason in files_in(path, SUFFIXES, "mesh") if path.is_dir() else [(path, None)]:
         try:
-            if twice:
-                raise ValueError("another file has the same name")
+            if reason is not None:
+                raise ValueError(reason)
             rng = np.random.default_rng([seed, role, zlib.crc32(file.stem.encode())])
-            surfaces.append(_surface(file.stem, read_mesh(file), n, rng))
+            mesh = read_mesh(file)
+            cloud, _ = sample_surface(mesh, n, rng)
+            surfaces.append(Surface(file.stem, mesh, cloud, surface_area(mesh)))
         except (InputError, ValueError) as error:
             errors.append({"file": str(file), "record": file.stem, "reason": str(error)})
     if not surfaces:
         raise InputError(f"`{path}`: none of {len(errors)} files is a usable mesh (the first: {errors[0]['reason']}).")
     return MeshCollection(path, tuple(surfaces), tuple(errors))
-
-
-def _files(path: Path) -> Iterator[tuple[Path, bool]]:
-    """Every file, and whether another has its name."""
-    if not path.is_dir():
-        yield path, False
-        return
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
-    if not files:
-        raise InputError(f"`{path}` holds no mesh file; the suffixes read are {', '.join(SUFFIXES)}.")
-    stems = [file.stem for file in files]
-    yield from ((file, stems.count(file.stem) > 1) for file in files)
-
-
-def _surface(name: str, mesh: Mesh, n: int, rng: np.random.Generator) -> Surface:
-    # Centred first: a sample is float32, and the place of a mesh in its file may be far away.
-    middle = mesh.vertices.mean(0, dtype=np.float64)
-    cloud, _ = sample_surface(Mesh(mesh.vertices - middle, mesh.faces), n, rng)
-    corners = np.asarray(mesh.vertices, np.float64)[mesh.faces]
-    area = float(np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum())
-    return Surface(name, mesh, Cloud(cloud.points.astype(np.float64) + middle, cloud.normals), area / 2)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from scigen.domains.shapes.surface import sample_surface
+from scigen.domains.shapes.surface import sample_surface, surface_area
 from scigen.errors import InputError
 from scigen.io.npz import read_npz
 from scigen.io.recognise import read_shape
 from scigen.io.shape import Cloud, Mesh
 from scigen.io.sound import sound_cloud
 
-__all__ = ["SUFFIXES", "Collection", "Item", "collect", "fingerprint"]
+__all__ = ["SUFFIXES", "Collection", "Item", "collect", "files_in", "fingerprint"]
 
 SUFFIXES = (".ply", ".pcd", ".stl", ".obj", ".glb", ".gltf", ".npy", ".npz", ".xyz", ".pts", ".asc", ".txt")
 _PART = "the array `points` must be [M, N, 3] numbers, got "
@@ -82,16 +83,23 @@ def fingerprint(items: Sequence[Item]) -> str:
     return digest.hexdigest()[:16]
 
 
+def files_in(folder: Path, suffixes: Sequence[str], what: str) -> Iterator[tuple[Path, str | None]]:
+    """The folder's files of these suffixes by name, each with the reason not to use it where another has its stem.
+
+    Raises `InputError` when there are none.
+    """
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in suffixes and file.is_file())
+    if not files:
+        raise InputError(f"`{folder}` holds no {what} file; the suffixes read are {', '.join(suffixes)}.")
+    held = Counter(file.stem for file in files)
+    yield from ((file, "another file has the same name" if held[file.stem] > 1 else None) for file in files)
+
+
 def _shapes(path: Path) -> Iterator[tuple[str, str, Cloud | Mesh | str]]:
     """Name, file and shape of every record, or in place of the shape why there is none."""
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
-        if not files:
-            raise InputError(f"`{path}` holds no shape file; the suffixes read are {', '.join(SUFFIXES)}.")
-        stems = [file.stem for file in files]
-        for file in files:
-            twice = stems.count(file.stem) > 1
-            yield file.stem, str(file), "another file has the same name" if twice else _read(file)
+        for file, twice in files_in(path, SUFFIXES, "shape"):
+            yield file.stem, str(file), twice or _read(file)
     elif path.suffix.lower() == ".npz" and (many := _many(path)) is not None:
         yield from many
     else:
@@ -128,10 +136,7 @@ def _sound(points: np.ndarray) -> Cloud | str:
 
 def _item(name: str, shape: Cloud | Mesh, n: int, rng: np.random.Generator, exact: bool) -> Item:
     if isinstance(shape, Mesh):
-        corners = np.asarray(shape.vertices, np.float64)[shape.faces]
-        cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        area = float(np.linalg.norm(cross, axis=1).sum()) / 2
-        return Item(name, _distinct(sample_surface(shape, n, rng)[0].points), area)
+        return Item(name, _distinct(sample_surface(shape, n, rng)[0].points), surface_area(shape))
     if exact and len(shape) < n:
         raise ValueError(f"it holds {len(shape)} points and {n} are compared; lower `--points`")
     rows = slice(None) if len(shape) <= n else rng.permutation(len(shape))[:n]

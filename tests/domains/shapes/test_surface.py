@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, kstest
 
-from scigen.domains.shapes.surface import sample_surface
+from scigen.domains.shapes.surface import sample_surface, surface_area
 from scigen.io.shape import Mesh
 
 
@@ -78,3 +78,12 @@ def test_wild_input_is_refused() -> None:
     broken = Mesh(np.full((3, 3), np.nan, np.float32), np.array([[0, 1, 2]], np.int32))
     with pytest.raises(ValueError, match="area nan"):
         sample_surface(broken, 3, rng())
+
+
+def test_a_sample_far_from_the_origin_still_lies_on_the_surface():
+    far = box(1, 1, 1)
+    far = Mesh(far.vertices.astype(np.float64) + 4_649_776.123, far.faces)
+    cloud, face = sample_surface(far, 500, rng())
+    corner = far.vertices[far.faces[face, 0]]
+    assert np.abs(((cloud.points - corner) * cloud.normals).sum(1)).max() < 1e-6  # single precision would miss by 0.25
+    assert surface_area(far) == pytest.approx(6)
