@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from scigen.domains.molecules.data import Molecule, cache_dir
+from scigen.cache import cache_dir
+from scigen.domains.molecules.data import Molecule
 from scigen.domains.molecules.refine.pairs import PairSet, load_pairs
 from scigen.io.npz import read_npz, write_npz
 from scigen.metrics.gfn2 import Descent, descend

@@ -21,7 +21,8 @@ from torch import nn
 
 from benchmarks.gfn2_optima import drawn, load_optima, minimum
 from benchmarks.refine_calibration import coverage, draw_reliability
-from scigen.domains.molecules.data import Molecule, cache_dir
+from scigen.cache import cache_dir
+from scigen.domains.molecules.data import Molecule
 from scigen.domains.molecules.refine.apply import Walk, refine
 from scigen.domains.molecules.refine.pairs import PairSet, load_pairs, relaxed
 from scigen.metrics.refinement import NAMES, Errors, average, best, geometry_errors, internals, summary

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from scigen.bridge import from_start, imf, regression
+from scigen.cache import cache_dir
 from scigen.coupling import sinkhorn_plan
 from scigen.denoiser import Denoiser
-from scigen.domains.molecules.data import cache_dir
 from scigen.domains.molecules.refine.local import Bends, bends
 from scigen.domains.molecules.refine.pairs import load_pairs
 from scigen.process.brownian import Brownian

@@ -93,7 +93,7 @@ def _cpu_bf16() -> str:
 
 
 def _cache() -> dict[str, Any]:
-    from scigen.domains.molecules.data import cache_dir
+    from scigen.cache import cache_dir
 
     folder = cache_dir()
     files = [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []

@@ -106,7 +106,7 @@ def training_task(
 
     `say` hears what takes long, and what had to be left out.
     """
-    from scigen.domains.molecules.data import cache_dir
+    from scigen.cache import cache_dir
 
     torch.manual_seed(config.train.seed)  # the one place that touches the global generator: initial weights
     net = network(config.network)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from scigen.domains.molecules.data import cache_dir
+from scigen.cache import cache_dir
 from scigen.domains.points.codec import CloudCodec
 from scigen.domains.points.complete import seen_from
 from scigen.domains.points.latents import load_latents, save_latents

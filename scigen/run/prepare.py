@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
-from scigen.domains.molecules.data import SPLITS, MoleculeSet, cache_dir
+from scigen.cache import cache_dir
+from scigen.domains.molecules.data import SPLITS, MoleculeSet
 from scigen.errors import UsageError
 from scigen.io.atomic import make_folder
 from scigen.io.npz import write_npz

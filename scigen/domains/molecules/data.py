@@ -7,17 +7,17 @@ One file per set (`<cache>/qm9.npz`). Atoms and bonds of all molecules lie end t
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
+from scigen.cache import cache_dir
 from scigen.errors import InputError
 from scigen.io.npz import read_npz
 
 __all__ = [
-    "PROPERTIES", "SPLITS", "Molecule", "MoleculeSet", "cache_dir", "fixture_path", "load", "load_fixture", "load_qm9",
+    "PROPERTIES", "SPLITS", "Molecule", "MoleculeSet", "fixture_path", "load", "load_fixture", "load_qm9",
     "ranges",
 ]  # fmt: skip
 
@@ -85,13 +85,6 @@ class MoleculeSet:
         for field in fields(self):
             digest.update(np.ascontiguousarray(getattr(self, field.name)).tobytes())
         return digest.hexdigest()
-
-
-def cache_dir() -> Path:
-    """`$SCIGEN_CACHE`, else `$XDG_CACHE_HOME/scigen`, else `~/.cache/scigen`."""
-    if root := os.environ.get("SCIGEN_CACHE"):
-        return Path(root)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scigen"
 
 
 def fixture_path() -> Path:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from scigen.domains.molecules.data import cache_dir
+from scigen.cache import cache_dir
 from scigen.domains.shapes.frame import Frame
 from scigen.domains.shapes.resample import resample
 from scigen.domains.shapes.sets import SPLITS

@@ -14,8 +14,8 @@ def sample_surface(mesh: Mesh, n: int, rng: np.random.Generator) -> tuple[Cloud,
 
     A face is drawn with a probability proportional to its area, then p = (1 - √u) a + √u (1 - v) b + √u v c with u and
     v uniform: √u is the law of the distance from corner a, in units of the height over it (Osada et al. 2002).
-    `mesh.part[face]` labels the points, which are as precise as the vertices. Raises `ValueError` for a negative `n` and
-    for a mesh without area.
+    `mesh.part[face]` labels the points, which are as precise as the vertices. Raises `ValueError` for a negative `n`
+    and for a mesh without area.
     """
     if n < 0:
         raise ValueError(f"{n} points asked for; the number must be zero or more.")

@@ -7,11 +7,12 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
+from scigen.cache import cache_dir
 from scigen.domains.molecules import reference as ref
 from scigen.domains.molecules.catalogue import CATALOGUE, EXTRAS, entry
 from scigen.domains.molecules.checks import TABLE_COLUMNS, check_molecules, score_molecules, table_row
 from scigen.domains.molecules.codec import to_rdkit
-from scigen.domains.molecules.data import cache_dir, fixture_path, load_fixture, load_qm9
+from scigen.domains.molecules.data import fixture_path, load_fixture, load_qm9
 from scigen.errors import InputError, UsageError
 from scigen.metrics.chem import canonical
 

@@ -7,7 +7,8 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from scigen.domains.molecules.data import MoleculeSet, cache_dir, fixture_path, load, load_fixture, load_qm9
+from scigen.cache import cache_dir
+from scigen.domains.molecules.data import MoleculeSet, fixture_path, load, load_fixture, load_qm9
 from scigen.errors import InputError
 
 DATA = load_fixture()

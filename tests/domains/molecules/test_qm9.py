@@ -7,8 +7,9 @@ import csv
 import numpy as np
 import pytest
 
+from scigen.cache import cache_dir
 from scigen.domains.molecules import qm9
-from scigen.domains.molecules.data import PROPERTIES, cache_dir, load_fixture, load_qm9
+from scigen.domains.molecules.data import PROPERTIES, load_fixture, load_qm9
 from scigen.domains.molecules.qm9 import COLUMNS, build_qm9, edm_split, source_files
 from scigen.errors import InputError
 from tests.domains.molecules.small import Here
