@@ -33,6 +33,7 @@ SHOWN = (
 COMBINATIONS = [(p, s) for p in ("flow", "cosine", "vp", "subvp", "ve") for s in ("ancestral", "ddim", "dpmpp2m")] + [
     ("flow", s) for s in (
         "tokens-pc", "dpmpp2m-sde", "dpm2", "dpm3", "dpmpp3m", "pndm", "unipc", "euler", "heun", "edm", "pc", "sde",
+        "sde2",
     )
 ] + [("vp", "heun"), ("vp", "pc"), ("ve", "heun")]  # fmt: skip
 EVALUATIONS = 64  # of the network a molecule, the sampler's default: 32 intervals of edm

@@ -21,7 +21,7 @@ __all__ = ["sample_molecules"]
 PROCESSES = ("flow", "vp", "ve", "subvp", "cosine")
 SOLVERS = (
     "ancestral", "ddim", "dpm2", "dpm3", "dpmpp2m", "dpmpp3m", "dpmpp2m-sde", "pndm", "unipc", "euler", "heun",
-    "edm", "pc", "tokens-pc", "sde",
+    "edm", "pc", "tokens-pc", "sde", "sde2",
 )  # fmt: skip
 GRIDS = ("late", "uniform", "quadratic", "logsnr", "karras")
 
@@ -52,9 +52,9 @@ def sample_molecules(
     """Draw molecules from trained weights: SDF, CSV, PNG, scores with the QM9 row beside them.
 
     On a shared noise grid `--process` changes only the ends and the solver's clock: with ancestral, ddim and the
-    multistep solvers every affine process gives nearly the same samples; euler, heun, edm and sde do differ. So edm is
-    the default of flow alone; other processes, and --keep, are drawn by ancestral. A step costs one evaluation of the
-    network; two with dpm2, heun, edm, pc and tokens-pc, three with dpm3.
+    multistep solvers every affine process gives nearly the same samples; euler, heun, edm and the sdes do differ. So
+    edm is the default of flow alone; other processes, and --keep, are drawn by ancestral. A step costs one evaluation
+    of the network; two with dpm2, heun, edm, pc, tokens-pc and sde2, three with dpm3.
 
     `--keep` draws molecules that contain a fragment and, unless --index asks for exact samples, keeps the valid ones.
     """
@@ -118,8 +118,8 @@ def _plan(process: str, solver: str, grid: str, steps: int, eta: float | None, s
     for option, name, known in choices:
         if name not in known:
             raise UsageError(f"`{option} {name}`: there is no such name; {suggest(name, known)}")
-    if grid != "late" and solver == "sde":
-        raise UsageError("--solver sde takes even steps of log-SNR; leave --grid out.")
+    if grid != "late" and solver in ("sde", "sde2"):
+        raise UsageError(f"--solver {solver} takes even steps of log-SNR; leave --grid out.")
     if eta is not None and solver != "ddim":
         raise UsageError(f"--eta belongs to --solver ddim; {solver} has none.")
 

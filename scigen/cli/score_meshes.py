@@ -13,7 +13,7 @@ from scigen.cli.thresholds import conclude, judge, parse_thresholds
 from scigen.errors import UsageError
 
 if TYPE_CHECKING:
-    from scigen.cli.shape_report import Report
+    from scigen.cli.report import Report
     from scigen.domains.meshes.collect import MeshCollection
     from scigen.domains.points.scores import Progress, Terms
 
@@ -44,7 +44,7 @@ def score_meshes(
     Exit code 0: all thresholds met; 1: one missed; 2: usage; 3: nothing usable; 4: some files left out.
     """
     from scigen.cli.progress import bars
-    from scigen.cli.shape_report import show, write
+    from scigen.cli.report import show, write
     from scigen.domains.meshes.catalogue import pair_catalogue, set_catalogue
     from scigen.domains.points.scores import Terms
 
@@ -64,7 +64,7 @@ def score_meshes(
 def _score(
     generated: Path, reference: Path, train: Path | None, paired: bool, terms: Terms, progress: Progress
 ) -> Report:
-    from scigen.cli.shape_report import Report
+    from scigen.cli.report import Report
     from scigen.domains.meshes.collect import collect_meshes
     from scigen.domains.meshes.pairs import score_mesh_pairs
     from scigen.domains.meshes.scores import score_mesh_sets

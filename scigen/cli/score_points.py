@@ -13,7 +13,7 @@ from scigen.cli.thresholds import conclude, judge, parse_thresholds
 from scigen.errors import UsageError
 
 if TYPE_CHECKING:
-    from scigen.cli.shape_report import Report
+    from scigen.cli.report import Report
     from scigen.domains.points.collect import Collection
     from scigen.domains.points.scores import Progress, Terms
     from scigen.metrics.score import Score
@@ -55,7 +55,7 @@ def score_points(
     Exit code 0: all thresholds met; 1: one missed; 2: usage; 3: nothing usable; 4: some records left out.
     """
     from scigen.cli.progress import bars
-    from scigen.cli.shape_report import show, write
+    from scigen.cli.report import show, write
     from scigen.domains.points.catalogue import pair_catalogue, set_catalogue
     from scigen.domains.points.scores import Terms
 
@@ -107,7 +107,7 @@ def _report(
     rows: Sequence[Mapping[str, Any]],
     errors: Sequence[Mapping[str, Any]],
 ) -> Report:
-    from scigen.cli.shape_report import Report
+    from scigen.cli.report import Report
     from scigen.domains.points.collect import fingerprint
 
     gen, ref = both

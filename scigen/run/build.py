@@ -62,6 +62,7 @@ def named_solver(name: str, eta: float = 0.0, steps: int = 100) -> Solver:
         "pc": lambda: solver.predictor_corrector(),
         "tokens-pc": lambda: solver.token_corrector(),
         "sde": lambda: solver.euler_maruyama,
+        "sde2": lambda: solver.improved_euler,
     }
     return makers[name]()
 

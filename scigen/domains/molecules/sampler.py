@@ -18,6 +18,7 @@ from scigen.domains.molecules.inpaint import grow, put_back
 from scigen.domains.molecules.process import blank, molecule_process
 from scigen.parallel import one_each_core
 from scigen.process.affine import Affine
+from scigen.solver.adaptive_sde import improved_euler
 from scigen.solver.grids import late, logsnr_uniform, shared
 from scigen.solver.loop import Solver, sample
 from scigen.solver.sde import euler_maruyama
@@ -125,9 +126,9 @@ def _padded(size: int) -> int:
 
 
 def _grid(plan: Plan) -> list[float]:
-    if plan.solver is not euler_maruyama:
+    if plan.solver not in (euler_maruyama, improved_euler):
         return shared(plan.affine, plan.grid(plan.steps))
-    # Euler-Maruyama wants small even steps of log-SNR, and its drift is infinite at alpha = 0: it starts short of that.
+    # The reverse SDE wants small even steps of log-SNR, and has an infinite drift at alpha = 0: it starts short of that.
     endless = float(plan.affine.alpha(1.0)) == 0
     return logsnr_uniform(plan.affine, plan.steps + endless, *plan.logsnr_range)[endless:]
 

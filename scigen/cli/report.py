@@ -1,4 +1,4 @@
-"""What a score of shapes leaves behind: one JSON document, a table, a folder of files, a JUnit report."""
+"""What a score against references leaves behind: one JSON document, a table, a folder of files, a JUnit report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Report", "document", "show", "write"]
 
-_ENGINES = ("numpy", "scipy")
 _SHOWN_ERRORS = 5
 _NARROW = 150
 
@@ -34,7 +32,8 @@ class Report:
     """Everything a run measured.
 
     `facts` opens the JSON document (what was compared, under which terms); `caption` says the same to people; `beside`
-    are the headings and fields of `Score` shown next to the value; `rows` are the shapes one by one.
+    are the headings and fields of `Score` shown next to the value; `rows` are what was compared, one by one, and go to
+    the file `listing`.
     """
 
     command: str
@@ -45,10 +44,13 @@ class Report:
     beside: Sequence[tuple[str, str]]
     rows: Sequence[Mapping[str, Any]]
     errors: Sequence[Mapping[str, Any]]
+    listing: str = "shapes.csv"
 
 
 def document(report: Report, verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """The whole result as plain JSON types; `errors` lists every record that was left out."""
+    from scigen.run.report import versions
+
     return {
         "scigen": __version__,
         **report.facts,
@@ -56,7 +58,7 @@ def document(report: Report, verdicts: Sequence[Verdict]) -> dict[str, Any]:
         "thresholds": [verdict.to_dict() for verdict in verdicts],
         "passed": all(verdict.passed for verdict in verdicts),
         "errors": list(report.errors),
-        "versions": {name: version(name) for name in _ENGINES},
+        "versions": versions(),
     }
 
 
@@ -77,7 +79,7 @@ def write(report: Report, verdicts: Sequence[Verdict], folder: Path | None, juni
     table = csv.DictWriter(text, [*columns], lineterminator="\n")
     table.writeheader()
     table.writerows(report.rows)
-    write_text(folder / "shapes.csv", text.getvalue())
+    write_text(folder / report.listing, text.getvalue())
 
 
 def show(report: Report, verdicts: Sequence[Verdict], as_json: bool, quiet: bool) -> None:
@@ -90,7 +92,8 @@ def show(report: Report, verdicts: Sequence[Verdict], as_json: bool, quiet: bool
         if not (verdict.passed and quiet):
             typer.echo(f"{'passed' if verdict.passed else 'MISSED'}: {verdict.message}", err=True)
     for error in report.errors[:_SHOWN_ERRORS]:
-        typer.echo(f"{error['file']}, {error['record']}: {error['reason']}", err=True)
+        named = error["record"] if isinstance(error["record"], str) else f"record {error['record']}"
+        typer.echo(f"{error['file']}, {named}: {error['reason']}", err=True)
     if (rest := len(report.errors) - _SHOWN_ERRORS) > 0:
         typer.echo(f"... and {rest} more records left out; --out lists them in errors.jsonl", err=True)
 
