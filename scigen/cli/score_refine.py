@@ -14,6 +14,7 @@ from scigen.errors import InputError, UsageError
 if TYPE_CHECKING:
 
     from scigen.io.records import Record
+    from scigen.metrics.score import Score
 
 __all__ = ["score_refine"]
 
@@ -38,7 +39,7 @@ def score_refine(
     Exit code 0: all thresholds met; 1: one missed; 2: usage; 3: nothing to compare; 4: some records are.
     """
     from scigen.cli.progress import bars
-    from scigen.cli.report import Report, show, write
+    from scigen.cli.report import show, write
     from scigen.domains.molecules.refine.score import CATALOGUE, compare, match, score_geometries
 
     thresholds = parse_thresholds(minimum or [], maximum or [], [entry.name for entry in CATALOGUE])
@@ -51,28 +52,42 @@ def score_refine(
         raise InputError(f"`{file}`: no geometry can be held against its reference{next(first, '')}.")
     with bars(quiet or as_json) as progress:
         scores = score_geometries(compared, len(references), gfn2, seed, progress)
+    report = _report((file, reference, start), compared, len(references), scores, errors, seed)
+    verdicts = judge(thresholds, scores)
+    write(report, verdicts, out, junit_file)
+    show(report, verdicts, as_json, quiet)
+    conclude(verdicts, bool(errors))
+
+
+def _report(
+    files: tuple[Path, Path, Path | None],
+    compared: Sequence[Compared],
+    references: int,
+    scores: Sequence[Score],
+    errors: Sequence[dict[str, Any]],
+    seed: int,
+) -> Report:
+    from scigen.cli.report import Report
+
+    file, reference, start = files
     facts = {
         "file": str(file),
         "reference": str(reference),
         "start": str(start) if start else None,
         "seed": seed,
-        "references": len(references),
+        "references": references,
         "molecules": len(compared),
         "geometries": sum(len(c.draws) for c in compared),
     }
-    title = f"{len(compared):,} of {len(references):,} molecules, against {reference}"
+    title = f"{len(compared):,} of {references:,} molecules, against {reference}"
+    caption = f"atoms in their given order, superposed without reflection; seed {seed}"
+    beside = [("start", "baseline")] if start else []
     rows = [
         {"record": c.record.index, "title": c.record.title, "draw": draw, **_numbers(found)}
         for c in compared
         for draw, found in enumerate(c.draws)
     ]
-    beside = [("start", "baseline")] if start else []
-    caption = f"atoms in their given order, after superposition without reflection; seed {seed}"
-    report = Report("scigen score refine", title, caption, facts, scores, beside, rows, errors, "molecules.csv")
-    verdicts = judge(thresholds, scores)
-    write(report, verdicts, out, junit_file)
-    show(report, verdicts, as_json, quiet)
-    conclude(verdicts, bool(errors))
+    return Report("scigen score refine", title, caption, facts, scores, beside, rows, errors, "molecules.csv")
 
 
 def _wants_gfn2(more: Sequence[str]) -> bool:

@@ -128,7 +128,7 @@ def _padded(size: int) -> int:
 def _grid(plan: Plan) -> list[float]:
     if plan.solver not in (euler_maruyama, improved_euler):
         return shared(plan.affine, plan.grid(plan.steps))
-    # The reverse SDE wants small even steps of log-SNR, and has an infinite drift at alpha = 0: it starts short of that.
+    # The reverse SDE wants small even steps of log-SNR, and has an infinite drift at alpha = 0: it starts later.
     endless = float(plan.affine.alpha(1.0)) == 0
     return logsnr_uniform(plan.affine, plan.steps + endless, *plan.logsnr_range)[endless:]
 
