@@ -12,7 +12,8 @@ from scigen.cli.thresholds import conclude, judge, parse_thresholds, suggest
 from scigen.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-
+    from scigen.cli.report import Report
+    from scigen.domains.molecules.refine.score import Compared
     from scigen.io.records import Record
     from scigen.metrics.score import Score
 
