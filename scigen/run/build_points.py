@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from scigen.domains.points.bridge_task import BridgeTask
     from scigen.domains.points.codec_task import CodecTask
     from scigen.domains.points.prior_task import PriorTask
+    from scigen.domains.points.process import Scale
     from scigen.domains.points.raw_task import RawTask
     from scigen.process.product import Product
     from scigen.run.encode import Encoding
@@ -96,8 +97,11 @@ def prior_task(
 
 def bridge_task(
     config: BridgeConfig, net: nn.Module, sources: Sequence[str | Path], device: str, say: Say
-) -> BridgeTask:
-    """Completion of scans; shapes are scanned and encoded first, unless the cache has them."""
+) -> BridgeTask | PriorTask:
+    """Completion of scans; shapes are scanned and encoded first, unless the cache has them.
+
+    With `start: noise` the same network learns from the same pairs by conditional diffusion.
+    """
     from scigen.domains.points.bridge_task import BridgeLoss, BridgeTask, spread_of
     from scigen.domains.points.latents import LatentBatches
     from scigen.domains.points.process import Scale
@@ -106,12 +110,29 @@ def bridge_task(
     how, facts = _encoding(config, config.scans, sources, device, say)
     x, content = encode_scans(how)
     scale = Scale.of(x)
+    facts |= {"data": {**_data(how.pool, content), "scans": len(x.mask)}, "scale": vars(scale), "start": config.start}
+    if config.start == "noise":
+        return _looking_task(config, net, x, scale, device, facts)
     pairs = _pairs(scale.enter(x))
     spread = spread_of(pairs)
     batches = LatentBatches(pairs.map(lambda v: v.to(device)), config.train.batch, config.train.seed)
-    facts |= {"data": {**_data(how.pool, content), "scans": len(x.mask)}, "scale": vars(scale), "spread": vars(spread)}
     loss = BridgeLoss(**config.loss.model_dump())
-    return BridgeTask(net, batches, spread, loss, config.network.categories, facts)
+    return BridgeTask(net, batches, spread, loss, config.network.categories, facts | {"spread": vars(spread)})
+
+
+def _looking_task(
+    config: BridgeConfig, net: nn.Module, x: State, scale: Scale, device: str, facts: dict[str, Any]
+) -> PriorTask:
+    """Diffusion from noise that looks at the scan, with the bridge's weights of the loss."""
+    from scigen.domains.points.latents import LatentBatches
+    from scigen.domains.points.prior_task import PriorLoss, PriorTask
+    from scigen.domains.points.process import shape_process
+    from scigen.process.affine import rectified
+
+    batches = LatentBatches(x.map(lambda v: v.to(device)), config.train.batch, config.train.seed)
+    loss = PriorLoss(config.loss.snr_cap, config.loss.feat, config.loss.forget)
+    process = shape_process(rectified())
+    return PriorTask(net, process, batches, scale, loss, config.network.categories, facts)
 
 
 def raw_task(

@@ -11,25 +11,29 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from scigen.domains.points.bridge import draw_ode, draw_sde
+from scigen.domains.points.bridge import draw_ode, draw_sde, regress
 from scigen.domains.points.codec import CloudCodec
-from scigen.domains.points.complete import Completion, bridged, complete
+from scigen.domains.points.complete import Completion, Draw, bridged, complete, looking
+from scigen.domains.points.sampler import Plan, noised_belief
 from scigen.domains.shapes.frame import bounding_frame
 from scigen.domains.shapes.picture import write_contact_sheet
-from scigen.errors import InputError
+from scigen.errors import InputError, UsageError
 from scigen.io.clouds import write_ply
 from scigen.io.shape import Cloud
 from scigen.nn.point_codec import PointCodec
+from scigen.process.affine import rectified
 from scigen.run.codec_of import matching_codec
 from scigen.run.partial import Partial
 from scigen.run.report import sha256, write_run
 from scigen.run.sample_points import category_index, clear_numbered, scale_on
 from scigen.run.weights import Weights
+from scigen.solver.dpm import dpmpp_2m
+from scigen.solver.loop import ancestral
 from scigen.state import Rng, State
 
-__all__ = ["Bridge", "Outcome", "Request", "complete_partial", "load_bridge", "ranking", "write_outcome"]
+__all__ = ["Bridge", "Outcome", "Request", "complete_partial", "drawing", "load_bridge", "ranking", "write_outcome"]
 
-_WALKS = {"sde": draw_sde, "ode": draw_ode}
+_SOLVERS = {"sde": ancestral, "ode": dpmpp_2m}
 _SHOWN = 7  # completions in the picture
 
 
@@ -45,7 +49,8 @@ class Bridge:
 class Request:
     """What a user asks for: n completions, how they are drawn, and of how many points each decoded shape is.
 
-    With `keep` the observed points stay and decoded ones fill the rest; without, the decoded shape stands alone.
+    `mode` is `sde`, `ode`, or `regress`, a bridge's answer in one evaluation, the same for every draw. With `keep` the
+    observed points stay and decoded ones fill the rest; without, the decoded shape stands alone.
     """
 
     n: int = 4
@@ -80,22 +85,43 @@ def complete_partial(bridge: Bridge, partial: Partial, request: Request) -> Outc
     Raises `UsageError` for a class the weights do not know, `InputError` for a card that lacks what is needed or a
     partial shape of fewer points than the codec has latents, and `NumericError` when no draw is finite.
     """
-    category = category_index(bridge.weights, request.category)
-    scale, spread = (scale_on(bridge.weights, key) for key in ("scale", "spread"))
-    network, began = bridge.weights.network.to(request.device), time.perf_counter()
-
-    def walk(x1: State, rng: Rng) -> State:
-        if category is not None:
-            x1 = x1.replace(category=torch.full((len(x1.mask),), category, device=x1.mask.device))
-        return _WALKS[request.mode](network, spread, x1, rng, request.steps)
-
+    draw, began = drawing(bridge.weights, request), time.perf_counter()
     codec = CloudCodec(cast(PointCodec, bridge.codec.network).to(request.device), request.points)
     if len(partial.seen) < (least := codec.network.shape.latents):
         raise InputError(
             f"{len(partial.seen)} points are fewer than the {least} latent points of the codec; scan more."
         )
-    done = complete(partial.seen, codec, bridged(walk, scale), request.n, request.seed, request.keep)
+    done = complete(partial.seen, codec, draw, request.n, request.seed, request.keep)
     return Outcome(done.ranked, done.failed, {"complete": time.perf_counter() - began})
+
+
+def drawing(weights: Weights, request: Request) -> Draw:
+    """The draws of a bridge, or of the conditional diffusion that was trained in its place (`start: noise`).
+
+    Raises `UsageError` for a class the weights do not know and for the regression of a diffusion, and `InputError` for
+    a card that lacks what is needed.
+    """
+    category, network = category_index(weights, request.category), weights.network.to(request.device)
+
+    def known(x: State) -> State:
+        if category is None:
+            return x
+        return x.replace(category=torch.full((len(x.mask),), category, device=x.mask.device))
+
+    scale = scale_on(weights, "scale")
+    if weights.card.get("start") == "noise":
+        if request.mode not in _SOLVERS:
+            raise UsageError(f"'{weights.path}' starts from noise and has no regression; draw by sde or ode.")
+        plan = Plan(rectified(), _SOLVERS[request.mode], request.steps)
+        return looking(lambda x, rng: noised_belief(network, plan, known(x), rng), scale)
+    spread = scale_on(weights, "spread")
+
+    def walk(x1: State, rng: Rng) -> State:
+        if request.mode == "regress":
+            return regress(network, spread, known(x1))
+        return {"sde": draw_sde, "ode": draw_ode}[request.mode](network, spread, known(x1), rng, request.steps)
+
+    return bridged(walk, scale)
 
 
 def write_outcome(

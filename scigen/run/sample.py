@@ -42,7 +42,7 @@ class Request:
     n_atoms: tuple[int, int] | None = None
     indices: Sequence[int] | None = None
     only_valid: bool = False
-    batch: int = 32
+    batch: int = 48
     device: str = "cpu"
     bridge: Weights | None = None  # refines what is whole and valid
 

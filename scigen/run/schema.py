@@ -206,6 +206,7 @@ class BridgeConfig(_Run):
     data: list[str] = Field(min_length=1)
     codec: str = "points-codec"
     scans: int = Field(8, ge=1, le=1000)  # of each shape, each from a viewpoint of its own
+    start: Literal["observed", "noise"] = "observed"  # noise: no bridge, the conditional diffusion it is set against
     network: LatentNetworkConfig = LatentNetworkConfig()
     loss: BridgeLossConfig = BridgeLossConfig()
 

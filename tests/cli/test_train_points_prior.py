@@ -18,10 +18,12 @@ from scigen.domains.shapes.camera import view_of
 from scigen.domains.shapes.frame import Frame
 from scigen.domains.shapes.identity import shape_rng
 from scigen.domains.shapes.pack import PackedShapes, load_shapes, save_shapes
+from scigen.errors import UsageError
 from scigen.io.clouds import read_cloud, write_cloud
 from scigen.io.meshes import write_mesh
 from scigen.io.shape import Cloud
 from scigen.run.checkpoint import load_tensors
+from scigen.run.complete import Request, drawing
 from scigen.run.report import sha256
 from scigen.run.weights import read
 from tests.cli import tiny_points as tiny
@@ -154,15 +156,16 @@ def test_resume_is_exact_bit_for_bit(place: Place, tmp_path: Path, monkeypatch: 
     assert a.keys() == b.keys() and all(torch.equal(x, b[name]) for name, x in a.items())
 
 
+@pytest.mark.parametrize("start", ["observed", "noise"])
 def test_a_bridge_that_knows_one_shape_completes_it(
-    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start: str, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Trained on one scan of one shape, it must lead from that scan, in any units, to that shape: every frame, scale
     and spread between training and completion has to agree."""
     one = packed(2, 2048, seed=4)
     save_shapes(tmp_path / "one.npz", one)
     settings = {"scans": 1, "train.batch": 1, "train.steps": 250, "train.lr": 3e-3, "train.ema": 0.9}
-    settings |= {"network.width": 32, "train.bf16": "false"}
+    settings |= {"network.width": 32, "train.bf16": "false", "start": start}
     assert on_latents("bridge", tmp_path / "one.npz", tmp_path / "bridge", place.codec, **settings) == 0
 
     scan = view_of(one.full(0), shape_rng(0, str(one.ids[0]), 1)).cloud  # the one that it was trained on
@@ -185,7 +188,11 @@ def test_a_bridge_that_knows_one_shape_completes_it(
     def off(pos: torch.Tensor) -> float:
         return float(torch.cdist(whole, pos).amin(1).mean())
 
-    assert all(off(latents["pos"][0]) < 0.8 * off(partial) for latents in decoded)
+    print([off(x["pos"][0]) for x in decoded], off(partial))
+    assert len(decoded) == 3 and all(off(latents["pos"][0]) < 0.8 * off(partial) for latents in decoded)
+    if start == "noise":
+        with pytest.raises(UsageError, match="starts from noise and has no regression"):
+            drawing(read(str(tmp_path / "bridge" / "weights.safetensors")), Request(mode="regress"))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 import torch
 
@@ -10,14 +12,31 @@ from scigen.errors import NumericError
 from scigen.io.shape import Cloud, Mesh
 from scigen.nn.poisson import HALF, indicator
 
-__all__ = ["closed_surface", "extract", "point_areas"]
+__all__ = ["Extracted", "closed_surface", "extract", "point_areas", "surface_of"]
 
 _SMALLEST = 0.02  # of the volume of the largest piece
 _NEIGHBOURS = 8
 _OFF_ZERO = 1e-4  # of the jump of chi
 
 
+@dataclass(frozen=True)
+class Extracted:
+    """A closed mesh; how many `pieces` it had before small ones went, and the share of all volume that went with them.
+
+    Voids are pieces too.
+    """
+
+    mesh: Mesh
+    pieces: int
+    dropped: float
+
+
 def closed_surface(cloud: Cloud, size: int = 64, sigma: float = 2.0) -> Mesh:
+    """The mesh of `surface_of`."""
+    return surface_of(cloud, size, sigma).mesh
+
+
+def surface_of(cloud: Cloud, size: int = 64, sigma: float = 2.0) -> Extracted:
     """The closed, manifold surface through a cloud with normals, wound outwards, in the units and place of the cloud.
 
     The solid's indicator comes from `scigen.nn.poisson.indicator` on a grid of `size`^3 cells, one of which is
@@ -33,8 +52,8 @@ def closed_surface(cloud: Cloud, size: int = 64, sigma: float = 2.0) -> Mesh:
     points, normals, areas = (
         torch.from_numpy(np.ascontiguousarray(a, np.float32))[None] for a in (x, cloud.normals, point_areas(x))
     )
-    mesh = extract(indicator(points, normals, areas, size, sigma)[0].numpy())
-    return Mesh(frame.leave(mesh.vertices), mesh.faces)
+    found = extract(indicator(points, normals, areas, size, sigma)[0].numpy())
+    return replace(found, mesh=Mesh(frame.leave(found.mesh.vertices), found.mesh.faces))
 
 
 def point_areas(points: np.ndarray) -> np.ndarray:
@@ -54,7 +73,7 @@ def point_areas(points: np.ndarray) -> np.ndarray:
     return areas
 
 
-def extract(chi: np.ndarray) -> Mesh:
+def extract(chi: np.ndarray) -> Extracted:
     """The zero level of `chi [R, R, R]`, as `indicator` gives it, as a closed mesh in the unit frame, float32.
 
     Marching cubes (Lewiner et al. 2003, which closes every case). What has the sign of the border is outside, so
@@ -71,25 +90,27 @@ def extract(chi: np.ndarray) -> Mesh:
     near = _OFF_ZERO * float(np.ptp(field))
     field = np.where(np.abs(field) < near, np.copysign(near, field), field)
     vertices, faces, _, _ = marching_cubes(field, 0.0, gradient_direction="descent")
-    vertices, faces = _large_pieces(vertices - 1.0, faces)
-    mesh = Mesh((HALF * (2 / len(chi) * vertices - 1)).astype(np.float32), faces.astype(np.int32))
-    _check(mesh)
-    return mesh
+    vertices = HALF * (2 / len(chi) * (vertices - 1.0) - 1)  # before the pieces are weighed: volumes need no far origin
+    found = _large_pieces(Mesh(vertices.astype(np.float32), faces.astype(np.int32)))
+    _check(found.mesh)
+    return found
 
 
-def _large_pieces(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _large_pieces(mesh: Mesh) -> Extracted:
     """Pieces whose volume is at least `_SMALLEST` of the largest; voids are pieces of negative volume."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
+    vertices, faces = mesh.vertices, mesh.faces
     edges = faces[:, [0, 1, 1, 2]].reshape(-1, 2)
     graph = coo_array((np.ones(len(edges), np.int8), tuple(edges.T)), shape=(len(vertices),) * 2)
     piece = connected_components(graph, directed=False)[1][faces[:, 0]]
     a, b, c = np.moveaxis(vertices.astype(np.float64)[faces], 1, 0)
     volume = np.abs(np.bincount(piece, (a * np.cross(b, c)).sum(1) / 6))
-    kept = faces[(volume >= _SMALLEST * volume.max())[piece]]
-    used, faces = np.unique(kept, return_inverse=True)
-    return vertices[used], faces.reshape(-1, 3)
+    small = volume < _SMALLEST * volume.max()
+    used, faces = np.unique(faces[~small[piece]], return_inverse=True)
+    kept = Mesh(vertices[used], faces.reshape(-1, 3).astype(np.int32))
+    return Extracted(kept, len(volume), float(volume[small].sum() / volume.sum()))
 
 
 def _check(mesh: Mesh) -> None:

@@ -26,8 +26,8 @@ from scigen.state import Streams, generator
 
 __all__ = ["Drawn", "Plan", "draw_molecules", "sizes_for"]
 
-SHELF = 2  # sizes that share a width: no dearer than batches sorted by size
-NARROWEST, FEWEST = 12, 8  # below these shapes matrix products take other paths
+NARROWEST, WIDER = 13, 1.2  # arrays of 13, 15, 18, 21, 25 ... atoms: padding costs less than more and smaller batches
+FEWEST = 8  # below so many rows matrix products take other paths
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def draw_molecules(
     indices: Sequence[int],
     seed: int,
     sizes: Sequence[int] | dict[int, int],
-    batch: int = 32,
+    batch: int = 48,
     device: torch.device | str = "cpu",
 ) -> Iterator[list[Drawn]]:
     """Samples `indices` in batches of like size, the costliest first; `sizes` per sample, or a histogram to draw from.
@@ -122,7 +122,10 @@ def _draw(
 
 def _padded(size: int) -> int:
     """The width of the arrays a molecule of `size` atoms is drawn in."""
-    return max(-(-size // SHELF) * SHELF, NARROWEST)
+    width = NARROWEST
+    while width < size:
+        width = int(WIDER * width)
+    return width
 
 
 def _grid(plan: Plan) -> list[float]:

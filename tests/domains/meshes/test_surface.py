@@ -105,7 +105,7 @@ def test_areas_add_up_whatever_the_density(numpy_rng: np.random.Generator) -> No
 def test_the_zero_level_of_a_ball_function() -> None:
     node = HALF * (2 * np.arange(32) / 32 - 1)
     radius = np.sqrt(node[:, None, None] ** 2 + node[:, None] ** 2 + node**2)
-    mesh = extract((radius - 0.4).astype(np.float32))
+    mesh = extract((radius - 0.4).astype(np.float32)).mesh
     assert np.linalg.norm(mesh.vertices, axis=1) == pytest.approx(0.4, abs=2e-3)
     assert look(mesh).genus == 0 and look(mesh).volume > 0
 
@@ -113,14 +113,14 @@ def test_the_zero_level_of_a_ball_function() -> None:
 def test_levels_at_the_nodes_leave_no_degenerate_face() -> None:
     """|x| + |y| + |z| is exactly the level on whole diagonals of nodes."""
     index = np.abs(np.arange(32) - 16.0)
-    a = look(extract(index[:, None, None] + index[:, None] + index - 10))
+    a = look(extract(index[:, None, None] + index[:, None] + index - 10).mesh)
     assert a.solid and a.manifold and a.degenerate == 0
 
 
 def test_a_surface_that_runs_out_of_the_grid_is_closed_there() -> None:
     node = np.arange(16) - 7.5
     bar = np.maximum(np.abs(node)[:, None, None], np.abs(node)[None, :, None]) - 3 + 0 * node
-    a = look(extract(bar))
+    a = look(extract(bar).mesh)
     assert a.watertight and a.genus == 0 and a.volume > 0
 
 
