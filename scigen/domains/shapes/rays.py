@@ -99,7 +99,7 @@ def trace_all(mesh: Mesh, poses: Sequence[Pose]) -> list[Hits]:
 def draw_mesh(mesh: Mesh, pose: Pose) -> Hits:
     """First hits by a z-buffer: every triangle is tried at the pixels of its bounding rectangle.
 
-    A pixel is inside where the three edge functions of the projected triangle agree in sign; `nearness` is linear there.
+    A pixel is inside where the three edge functions of the projected triangle agree in sign; nearness is linear there.
     """
     xy, z = pose.project(mesh.vertices.astype(np.float64))
     corner, depth = xy[mesh.faces], z[mesh.faces]
