@@ -55,9 +55,9 @@ def complete(
 
     from scigen.run import weights as store
     from scigen.run.complete import Request, complete_partial, load_bridge, write_outcome
+    from scigen.run.draw import category_index
     from scigen.run.partial import read_partial
     from scigen.run.report import append_error, locked_folder
-    from scigen.run.sample_points import category_index
 
     partial = read_partial(file)
     bridge = load_bridge(store.read(weights), codec)

@@ -44,7 +44,7 @@ def sample_molecules(
     grid: Annotated[str, typer.Option(help=f"{', '.join(GRIDS)}: where the steps lie.")] = "late",
     eta: Annotated[float | None, typer.Option(min=0, max=1, help="Fresh noise of ddim: 0 none, 1 ancestral.")] = None,
     sharpness: Annotated[float, typer.Option(min=0.1, help="Power on token and bond probabilities.")] = 1.25,
-    batch_size: Annotated[int, typer.Option(min=1, help="Molecules per batch; does not change results.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Molecules per batch; does not change results.")] = 48,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of the table.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no table.")] = False,

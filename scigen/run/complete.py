@@ -23,9 +23,10 @@ from scigen.io.shape import Cloud
 from scigen.nn.point_codec import PointCodec
 from scigen.process.affine import rectified
 from scigen.run.codec_of import matching_codec
+from scigen.run.draw import category_index, scale_on
 from scigen.run.partial import Partial
 from scigen.run.report import sha256, write_run
-from scigen.run.sample_points import category_index, clear_numbered, scale_on
+from scigen.run.sample_points import clear_numbered
 from scigen.run.weights import Weights
 from scigen.solver.dpm import dpmpp_2m
 from scigen.solver.loop import ancestral

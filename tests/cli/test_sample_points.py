@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from scigen.cli.app import run
-from scigen.cli.sample_points import PROCESSES, SOLVERS
+from scigen.cli.drawing import PROCESSES, SOLVERS
 from scigen.domains.points.collect import collect
 from scigen.domains.points.sampler import Plan
 from scigen.io.clouds import read_cloud
 from scigen.io.npz import read_npz
 from scigen.run.build import affine_process, named_solver
-from scigen.run.sample_points import Request, load_model, sample_points
+from scigen.run.draw import Request, load_model
+from scigen.run.sample_points import sample_points
 from scigen.run.weights import read
 from tests.cli import tiny_points as tiny
 
@@ -80,7 +81,7 @@ def test_every_process_and_solver_draws_from_the_same_weights(folder: Path) -> N
         for solver in SOLVERS:
             plan = Plan(affine_process(process), named_solver(solver, 0.0, 3), 3)
             found = sample_points(model, Request(2, 0, plan, 40), lambda *news: None)
-            assert list(found.clouds) == [0, 1] and not found.failed, (process, solver)
+            assert list(found.shapes) == [0, 1] and not found.failed, (process, solver)
 
 
 def test_classes_and_their_weight(folder: Path, tmp_path: Path) -> None:
@@ -118,7 +119,7 @@ def test_the_baseline_draws_points_itself(folder: Path, tmp_path: Path, capsys: 
 def test_samples_that_are_not_finite(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     broken = tiny.export(tmp_path / "w" / "broken.safetensors", "points-raw", tiny.POINT, spoil=True, **tiny.KNOWN)
     assert sample(broken, tmp_path / "none", "--n", 2) == 5
-    assert "None of 2 samples is finite" in capsys.readouterr().err
+    assert "None of 2 samples is finite and whole (the first: non-finite pos)" in capsys.readouterr().err
     rows = [json.loads(line) for line in (tmp_path / "none" / "errors.jsonl").read_text().splitlines()]
     assert [row["index"] for row in rows] == [0, 1] and not list((tmp_path / "none").glob("*.ply"))
 

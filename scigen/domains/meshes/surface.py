@@ -90,7 +90,7 @@ def extract(chi: np.ndarray) -> Extracted:
     near = _OFF_ZERO * float(np.ptp(field))
     field = np.where(np.abs(field) < near, np.copysign(near, field), field)
     vertices, faces, _, _ = marching_cubes(field, 0.0, gradient_direction="descent")
-    vertices = HALF * (2 / len(chi) * (vertices - 1.0) - 1)  # before the pieces are weighed: volumes need no far origin
+    vertices = HALF * (2 / len(chi) * (vertices - 1.0) - 1)
     found = _large_pieces(Mesh(vertices.astype(np.float32), faces.astype(np.int32)))
     _check(found.mesh)
     return found

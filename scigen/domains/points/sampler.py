@@ -18,7 +18,7 @@ from scigen.solver.grids import shared, uniform
 from scigen.solver.loop import Solver, sample
 from scigen.state import Rng, State, generator
 
-__all__ = ["Drawn", "Plan", "draw_shapes", "noised_belief", "split"]
+__all__ = ["Drawn", "Plan", "by_batches", "draw_shapes", "guided", "noised_belief", "split"]
 
 
 @dataclass(frozen=True)
@@ -63,19 +63,28 @@ def draw_shapes(
     its own. `features` None draws raw clouds of `tokens` points.
     """
     network = network.to(device)
+
+    def draw(count: int, rngs: Sequence[torch.Generator]) -> State:
+        classes = {} if category is None else {"category": torch.full((count,), category, device=device)}
+        return scale.leave(noised_belief(network, plan, blank(count, tokens, features, device, **classes), rngs))
+
+    return by_batches(draw, indices, seed, batch)
+
+
+def by_batches(
+    draw: Callable[[int, Sequence[torch.Generator]], State], indices: Sequence[int], seed: int, batch: int
+) -> Iterator[list[Drawn]]:
+    """`draw(count, rngs)` for `indices`, `batch` of them at a time, sample k from the generator (seed, k)."""
     for begin in range(0, len(indices), batch):
         chosen = indices[begin : begin + batch]
-        classes = {} if category is None else {"category": torch.full((len(chosen),), category, device=device)}
-        like = blank(len(chosen), tokens, features, device, **classes)
-        belief = noised_belief(network, plan, like, [generator(seed, k) for k in chosen])
-        yield split(scale.leave(belief), chosen)
+        yield split(draw(len(chosen), [generator(seed, k) for k in chosen]), chosen)
 
 
 @torch.inference_mode()
 def noised_belief(network: nn.Module, plan: Plan, like: State, rng: Rng) -> State:
     """Shapes in units of variance one, drawn from noise shaped like `like` under whatever condition it carries."""
     process = shape_process(plan.affine, tuple(name for name in ("pos", "feat") if name in like))
-    denoise = _guided(network, process, plan.guidance if "category" in like else 1.0)
+    denoise = guided(network, process, plan.guidance if "category" in like else 1.0)
     grid = shared(plan.affine, plan.grid(plan.steps))
     _, belief = sample(process, denoise, process.source(like, rng), grid, rng, plan.solver)
     return process.project(like.replace(**belief))
@@ -91,7 +100,8 @@ def split(x: State, indices: Sequence[int]) -> list[Drawn]:
     return out
 
 
-def _guided(network: Any, process: Product, weight: float) -> Denoiser:
+def guided(network: Any, process: Product, weight: float) -> Denoiser:
+    """The belief of a network, its class exaggerated by `weight`; 1 is the class as it is, and costs one evaluation."""
     conditional = shape_denoiser(network, process)
     if weight == 1:
         return conditional

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scigen.domains.meshes.normals import oriented
-from scigen.domains.meshes.surface import closed_surface, extract, point_areas
+from scigen.domains.meshes.surface import closed_surface, extract, point_areas, surface_of
 from scigen.domains.shapes.procedural.catalogue import FAMILIES
 from scigen.domains.shapes.procedural.corpus import ProceduralSet
 from scigen.domains.shapes.surface import sample_surface
@@ -80,9 +80,12 @@ def test_procedural_families(numpy_rng: np.random.Generator, name: str, genus: i
 def test_small_pieces_go_and_large_ones_stay(numpy_rng: np.random.Generator) -> None:
     crumb, twin = ball(0.07, (0.42, 0.4, 0)), ball(0.3, (0.8, 0, 0))
     cloud = sample_surface(joined(ball(0.3), crumb), 6000, numpy_rng)[0]
-    assert look(closed_surface(cloud, 32)).components == 1
+    found = surface_of(cloud, 32)
+    assert look(found.mesh).components == 1 and found.pieces == 2
+    assert found.dropped == pytest.approx(0.07**3 / (0.3**3 + 0.07**3), rel=0.2)
     cloud = sample_surface(joined(ball(0.3), twin), 6000, numpy_rng)[0]
-    assert look(closed_surface(cloud, 32)).components == 2
+    found = surface_of(cloud, 32)
+    assert look(found.mesh).components == found.pieces == 2 and found.dropped == 0
 
 
 def test_a_void_stays(numpy_rng: np.random.Generator) -> None:
