@@ -9,7 +9,19 @@ import typer
 
 from scigen.cli.device import chosen_device
 from scigen.cli.drawing import (
-    AsJson, Batch, Category, Codec, Device, Guidance, Index, ProcessName, Quiet, Seed, SolverName, Steps, WeightsName,
+    AsJson,
+    Batch,
+    Category,
+    Codec,
+    Device,
+    Guidance,
+    Index,
+    ProcessName,
+    Quiet,
+    Seed,
+    SolverName,
+    Steps,
+    WeightsName,
     drawing_plan,
 )  # fmt: skip
 
