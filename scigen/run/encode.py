@@ -19,6 +19,7 @@ from scigen.domains.shapes.frame import Frame, bounding_frame
 from scigen.errors import InputError
 from scigen.io.atomic import make_folder
 from scigen.io.shape import Cloud
+from scigen.parallel import one_each_core
 from scigen.run.report import sha256
 from scigen.run.shape_pool import Pool
 from scigen.run.weights import Weights
@@ -92,13 +93,21 @@ def _kept(
         return load_latents(path)[0], key
     codec = CloudCodec(how.codec.network.to(how.device))  # type: ignore[arg-type]  # a codec, says its card
     pairs = [(i, draw) for i in range(len(how.pool)) for draw in range(how.draws)]
+    groups = [pairs[begin : begin + _TOGETHER] for begin in range(0, len(pairs), _TOGETHER)]
+
+    def run(group: Sequence[tuple[int, int]]) -> tuple[dict[str, np.ndarray], np.ndarray, list[int]]:
+        part, shapes = encoded(codec, group)
+        # Arrays, as tensors from another process each hold a file open.
+        return {name: x.cpu().numpy() for name, x in part.fields.items()}, part.mask.cpu().numpy(), shapes
+
     parts: list[State] = []
     rows: list[int] = []
-    for begin in range(0, len(pairs), _TOGETHER):
-        part, shapes = encoded(codec, pairs[begin : begin + _TOGETHER])
-        parts += [part.map(lambda x: x.cpu())] if shapes else []
+    on_cpu = torch.device(how.device).type == "cpu"
+    for k, (fields, mask, shapes) in enumerate(one_each_core(run, groups) if on_cpu else map(run, groups)):
+        if shapes:
+            parts.append(State({name: torch.from_numpy(x) for name, x in fields.items()}, torch.from_numpy(mask)))
         rows += shapes
-        how.tell(f"encoding {kind}", min(begin + _TOGETHER, len(pairs)), len(pairs))
+        how.tell(f"encoding {kind}", min((k + 1) * _TOGETHER, len(pairs)), len(pairs))
     if not rows:
         raise InputError(f"None of {len(pairs)} {kind} shows enough of a shape to be encoded; check the shapes.")
     x = _in_a_row(parts).replace(category=torch.from_numpy(how.pool.category[rows]).long())
