@@ -18,6 +18,7 @@ from scigen.cli.doctor import doctor
 from scigen.cli.guard import guarded
 from scigen.cli.refine import refine
 from scigen.cli.sample import sample_molecules
+from scigen.cli.sample_meshes import sample_meshes
 from scigen.cli.sample_points import sample_points
 from scigen.cli.score import score_molecules
 from scigen.cli.score_meshes import score_meshes
@@ -43,6 +44,7 @@ app.add_typer(score, name="score")
 app.add_typer(data, name="data")
 sample.command("molecules")(sample_molecules)
 sample.command("points")(sample_points)
+sample.command("meshes")(sample_meshes)
 score.command("molecules")(score_molecules)
 score.command("refine")(score_refine)
 score.command("points")(score_points)

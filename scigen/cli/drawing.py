@@ -12,14 +12,16 @@ if TYPE_CHECKING:
     from scigen.domains.points.sampler import Plan
 
 __all__ = [
-    "PROCESSES", "SOLVERS", "AsJson", "Batch", "Category", "Codec", "Device", "Guidance", "Index", "ProcessName",
-    "Quiet", "Seed", "SolverName", "Steps", "WeightsName", "checked", "drawing_plan",
+    "PROCESSES", "SOLVERS", "AsJson", "Batch", "Category", "Codec", "Device", "Guidance", "Index", "MeshFormat",
+    "ProcessName", "Quiet", "Resolution", "Seed", "SolverName", "Steps", "WeightsName", "checked", "checked_mesh",
+    "drawing_plan",
 ]  # fmt: skip
 
 PROCESSES = ("flow", "vp", "ve", "subvp", "cosine")
 SOLVERS = (
     "ancestral", "ddim", "dpm2", "dpm3", "dpmpp2m", "dpmpp3m", "dpmpp2m-sde", "pndm", "unipc", "euler", "heun", "edm",
 )  # fmt: skip
+RESOLUTIONS = (64, 96, 128)
 
 Category: TypeAlias = Annotated[str | None, typer.Option(help="Class of all of them; any if left out.")]
 WeightsName: TypeAlias = Annotated[str, typer.Option("--weights", help="Shipped name or .safetensors file.")]
@@ -39,6 +41,10 @@ Batch: TypeAlias = Annotated[
 ]
 Device: TypeAlias = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of a line.")]
+MeshFormat: TypeAlias = Annotated[str, typer.Option("--format", help="glb, obj, stl or ply.")]
+Resolution: TypeAlias = Annotated[
+    int, typer.Option(help="Cells along the grid that the surface is found on: 64, 96 or 128.")
+]
 Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")]
 
 
@@ -62,3 +68,12 @@ def checked(option: str, name: str, known: tuple[str, ...]) -> None:
 
     if name not in known:
         raise UsageError(f"`{option} {name}`: there is no such name; {suggest(name, known)}")
+
+
+def checked_mesh(suffix: str, resolution: int) -> None:
+    """Raise `UsageError` for a format or a resolution that meshes do not come in."""
+    from scigen.run.mesh_files import FORMATS
+
+    checked("--format", suffix, FORMATS)
+    if resolution not in RESOLUTIONS:
+        raise UsageError(f"--resolution {resolution}: choose 64, 96 or 128.")

@@ -13,9 +13,7 @@ from scigen.errors import NumericError
 from scigen.nn.point_codec import PointCodec
 from scigen.state import State
 
-__all__ = ["SIZES", "MeshDecoder", "PoissonDecoder", "cover"]
-
-SIZES = (64, 96, 128)
+__all__ = ["MeshDecoder", "PoissonDecoder", "cover"]
 
 
 class MeshDecoder(Protocol):

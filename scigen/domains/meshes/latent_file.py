@@ -51,9 +51,7 @@ def load_shapes_file(path: Path) -> LatentShapes:
     """What `save_shapes_file` wrote, edited or not. Raises `InputError` for anything else."""
     arrays = read_npz(path)
     if missing := set(_ARRAYS) - set(arrays):
-        raise InputError(
-            f"`{path}` lacks {', '.join(sorted(missing))}: no latent shapes; encode some first."
-        )
+        raise InputError(f"`{path}` lacks {', '.join(sorted(missing))}: no latent shapes; encode some first.")
     count = len(arrays["ids"]) if arrays["ids"].ndim else 0
     fits = count > 0 and all(arrays[name].ndim == axes for name, axes in _ARRAYS.items())
     fits = fits and all(len(arrays[name]) == count for name, axes in _ARRAYS.items() if axes)

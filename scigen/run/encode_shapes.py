@@ -1,0 +1,61 @@
+"""Anybody's shape as latent points: what `scigen encode`, `--like` and `scigen interpolate` read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from scigen.domains.meshes.latent_file import LatentShapes, load_shapes_file
+from scigen.domains.points.codec import CloudCodec
+from scigen.domains.shapes.resample import resample
+from scigen.domains.shapes.surface import sample_surface
+from scigen.domains.shapes.unit import unit_shape
+from scigen.errors import InputError
+from scigen.io.clouds import read_shape
+from scigen.io.npz import read_npz
+from scigen.io.shape import Mesh
+from scigen.nn.point_codec import PointCodec
+from scigen.run.encode import POINTS
+from scigen.run.report import sha256
+from scigen.run.weights import Weights
+
+__all__ = ["encode_file", "read_latents"]
+
+
+def encode_file(path: Path, codec: Weights, device: str = "cpu") -> LatentShapes:
+    """The shape in a file as one latent shape: 2,048 points of a mesh's surface or of a cloud, always the same ones.
+
+    Raises `InputError` for what `read_shape` refuses, for a shape without extent or area, and for a cloud of fewer
+    points than the codec has latents; `ResourceError`.
+    """
+    network = cast(PointCodec, codec.network).to(device)
+    shape, rng = read_shape(path), np.random.default_rng(0)
+    try:
+        unit, frame = unit_shape(shape)
+        if isinstance(unit, Mesh):
+            cloud = sample_surface(unit, POINTS, rng)[0]
+        else:
+            cloud = resample(unit, POINTS, rng) if len(unit) > POINTS else unit
+        latents = CloudCodec(network).encode(cloud)
+    except ValueError as error:
+        raise InputError(f"`{path}` cannot be encoded: {error}") from None
+    return LatentShapes(latents.map(lambda x: x.cpu()), [frame], [path.stem], sha256(codec.path))
+
+
+def read_latents(path: Path, codec: Weights, device: str = "cpu") -> LatentShapes:
+    """Latent shapes from a file of them, or of the one shape in any other file. Raises as `encode_file` does.
+
+    Raises `InputError` too where the file was encoded by another codec.
+    """
+    if path.suffix.lower() != ".npz" or "pos" not in read_npz(path):
+        return encode_file(path, codec, device)
+    shapes, shape = load_shapes_file(path), codec.card["network"]
+    if shapes.codec != (own := sha256(codec.path)):
+        raise InputError(
+            f"`{path}` was encoded by another codec ( {shapes.codec[:12]}, not {own[:12]}); give that by --codec."
+        )
+    if (found := shapes.latents["feat"].shape[2]) != shape["feature"]:
+        raise InputError(f"`{path}` has {found} features a latent point, and the codec {shape['feature']}; mend it.")
+    return shapes
