@@ -156,16 +156,15 @@ def test_resume_is_exact_bit_for_bit(place: Place, tmp_path: Path, monkeypatch: 
     assert a.keys() == b.keys() and all(torch.equal(x, b[name]) for name, x in a.items())
 
 
-@pytest.mark.parametrize("start", ["observed", "noise"])
 def test_a_bridge_that_knows_one_shape_completes_it(
-    start: str, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Trained on one scan of one shape, it must lead from that scan, in any units, to that shape: every frame, scale
     and spread between training and completion has to agree."""
     one = packed(2, 2048, seed=4)
     save_shapes(tmp_path / "one.npz", one)
     settings = {"scans": 1, "train.batch": 1, "train.steps": 250, "train.lr": 3e-3, "train.ema": 0.9}
-    settings |= {"network.width": 32, "train.bf16": "false", "start": start}
+    settings |= {"network.width": 32, "train.bf16": "false"}
     assert on_latents("bridge", tmp_path / "one.npz", tmp_path / "bridge", place.codec, **settings) == 0
 
     scan = view_of(one.full(0), shape_rng(0, str(one.ids[0]), 1)).cloud  # the one that it was trained on
@@ -188,11 +187,22 @@ def test_a_bridge_that_knows_one_shape_completes_it(
     def off(pos: torch.Tensor) -> float:
         return float(torch.cdist(whole, pos).amin(1).mean())
 
-    print([off(x["pos"][0]) for x in decoded], off(partial))
-    assert len(decoded) == 3 and all(off(latents["pos"][0]) < 0.8 * off(partial) for latents in decoded)
-    if start == "noise":
-        with pytest.raises(UsageError, match="starts from noise and has no regression"):
-            drawing(read(str(tmp_path / "bridge" / "weights.safetensors")), Request(mode="regress"))
+    assert all(off(latents["pos"][0]) < 0.8 * off(partial) for latents in decoded)
+
+
+def test_the_rival_of_the_bridge_trains_on_the_same_pairs_and_completes(place: Place, tmp_path: Path) -> None:
+    assert on_latents("bridge", place.meshes, tmp_path / "noise", place.codec, start="noise") == 0
+    told = card(tmp_path / "noise")
+    assert told["domain"] == "points-bridge" and told["start"] == "noise" and "spread" not in told
+    assert told["data"]["scans"] == 48, "six shapes, eight scans of each"
+    weights = tmp_path / "noise" / "weights.safetensors"
+    write_cloud(tmp_path / "scan.ply", Cloud(np.random.default_rng(0).normal(size=(90, 3))))
+    for mode in ("sde", "ode"):
+        line = ["complete", tmp_path / "scan.ply", "--weights", weights, "--mode", mode, "--category", "boxes"]
+        assert run([str(word) for word in [*line, "--n", 2, "--out", tmp_path / mode, "--quiet"]]) == 0
+        assert len(read_cloud(tmp_path / mode / "completion_2.ply")) > 90
+    with pytest.raises(UsageError, match="starts from noise and has no regression"):
+        drawing(read(str(weights)), Request(mode="regress"))
 
 
 @pytest.mark.parametrize(
