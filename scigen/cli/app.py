@@ -14,8 +14,11 @@ from typer.main import get_command
 from scigen import __version__
 from scigen.cli.complete import complete
 from scigen.cli.data import prepare
+from scigen.cli.decode import decode
 from scigen.cli.doctor import doctor
+from scigen.cli.encode import encode
 from scigen.cli.guard import guarded
+from scigen.cli.interpolate import interpolate
 from scigen.cli.refine import refine
 from scigen.cli.sample import sample_molecules
 from scigen.cli.sample_meshes import sample_meshes
@@ -51,6 +54,9 @@ score.command("points")(score_points)
 score.command("meshes")(score_meshes)
 data.command("prepare")(prepare)
 app.command()(complete)
+app.command()(encode)
+app.command()(decode)
+app.command()(interpolate)
 app.command()(refine)
 app.command()(train)
 app.command()(check)

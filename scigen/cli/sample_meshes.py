@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -78,17 +78,14 @@ def sample_meshes(
     """
     plan = drawing_plan(process, solver, steps, guidance, category)
     checked_mesh(suffix, resolution)
-    if like is None and (strength is not None or keep is not None):
-        raise UsageError("--strength and --keep-latents say what stays of a shape, and there is none; give --like.")
-    if strength is not None and not 0 < strength <= 1:
-        raise UsageError(f"--strength {strength:g}: give a share of noise above 0, up to 1.")
+    _check_like(like, strength, keep)
     place = chosen_device(device)
 
     from scigen.cli.progress import bars
     from scigen.run import weights as store
     from scigen.run.draw import Request, category_index, load_model
-    from scigen.run.like import original_of
-    from scigen.run.report import append_error, locked_folder, sha256
+    from scigen.run.like import begun_from, original_of
+    from scigen.run.report import append_error, locked_folder
     from scigen.run.sample_meshes import latent_codec, mesh_decoder, sample_meshes, write_outcome
 
     model = load_model(store.read(weights), codec)
@@ -97,18 +94,32 @@ def sample_meshes(
     original, frame = (None, None) if like is None else original_of(like, coder, strength, keep, place)
     request = Request(n, seed, plan, 0, category, index or None, batch_size, place, original)
     how = {"process": process, "solver": solver, "steps": steps, "guidance": guidance}
-    config: dict[str, Any] = {**how, "n": n, "category": category, "resolution": resolution, "format": suffix}
-    if like is not None and original is not None:
-        of = {"file": like.name, "sha256": sha256(like)}
-        config["like"] = {**of, "strength": original.strength, "keep_latents": keep}
+    of = like and original and begun_from(like, original, keep)
+    config = {
+        **how,
+        "n": n,
+        "category": category,
+        "index": index,
+        "resolution": resolution,
+        "format": suffix,
+        "like": of,
+    }
     with locked_folder(out) as folder, bars(quiet or as_json) as progress:
         decoder = mesh_decoder(coder, resolution, place)
-        tell = lambda d: append_error(folder, d.index, d.reason or "")  # noqa: E731
-        outcome = sample_meshes(model, request, decoder, progress, tell)
-        files = write_outcome(outcome, request, model, {**config, "index": index}, folder, suffix, frame)
+        outcome = sample_meshes(
+            model, request, decoder, progress, lambda d: append_error(folder, d.index, d.reason or "")
+        )
+        files = write_outcome(outcome, request, model, config, folder, suffix, frame)
     _show(outcome, request, out, files, as_json, quiet)
     if outcome.failed:
         raise typer.Exit(4)
+
+
+def _check_like(like: Path | None, strength: float | None, keep: str | None) -> None:
+    if like is None and (strength is not None or keep is not None):
+        raise UsageError("--strength and --keep-latents say what stays of a shape, and there is none; give --like.")
+    if strength is not None and not 0 < strength <= 1:
+        raise UsageError(f"--strength {strength:g}: give a share of noise above 0, up to 1.")
 
 
 def _show(

@@ -20,7 +20,8 @@ from scigen.run.weights import Weights
 from scigen.state import State
 
 __all__ = [
-    "Failure", "Model", "Outcome", "Progress", "Request", "category_index", "draw_decoded", "load_model", "scale_on",
+    "Failure", "Model", "Outcome", "Progress", "Request", "category_index", "decoded", "draw_decoded", "load_model",
+    "scale_on",
 ]  # fmt: skip
 
 Progress = Callable[[str, int, int], None]
@@ -96,7 +97,7 @@ def draw_decoded(
     for group in _drawn(model, request, indices):
         start = time.perf_counter()
         for one in group:
-            shape, reason = _decoded(one, decode)
+            shape, reason = decoded(one, decode)
             if shape is not None:
                 shapes[one.index] = shape
             else:
@@ -159,7 +160,8 @@ def _drawn(model: Model, request: Request, indices: Sequence[int]) -> Iterator[l
     return by_batches(around, indices, request.seed, request.batch)
 
 
-def _decoded(one: Drawn, decode: Callable[[State], T]) -> tuple[T | None, str | None]:
+def decoded(one: Drawn, decode: Callable[[State], T]) -> tuple[T | None, str | None]:
+    """What a drawn shape decodes to, or None and the reason: it is not finite, or `decode` raises `NumericError`."""
     if one.shape is None:
         return None, one.reason
     try:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
 import numpy as np
+import torch
 
 from scigen.domains.meshes.latent_file import LatentShapes, load_shapes_file
 from scigen.domains.points.codec import CloudCodec
@@ -20,8 +22,9 @@ from scigen.nn.point_codec import PointCodec
 from scigen.run.encode import POINTS
 from scigen.run.report import sha256
 from scigen.run.weights import Weights
+from scigen.state import State
 
-__all__ = ["encode_file", "read_latents"]
+__all__ = ["encode_file", "encode_files", "read_latents"]
 
 
 def encode_file(path: Path, codec: Weights, device: str = "cpu") -> LatentShapes:
@@ -42,6 +45,26 @@ def encode_file(path: Path, codec: Weights, device: str = "cpu") -> LatentShapes
     except ValueError as error:
         raise InputError(f"`{path}` cannot be encoded: {error}") from None
     return LatentShapes(latents.map(lambda x: x.cpu()), [frame], [path.stem], sha256(codec.path))
+
+
+def encode_files(paths: Sequence[Path], codec: Weights, device: str = "cpu") -> tuple[LatentShapes, list[str]]:
+    """The shapes of several files as one set, and a sentence for each file that cannot be encoded.
+
+    Names that come twice are numbered, so that each names a file of its own. Raises `InputError` when none can be.
+    """
+    shapes, failed = [], []
+    for path in paths:
+        try:
+            shapes.append(encode_file(path, codec, device))
+        except InputError as error:
+            failed.append(str(error))
+    if not shapes:
+        raise InputError(failed[0])
+    ids = [name for one in shapes for name in one.ids]
+    named = [name if ids.count(name) == 1 else f"{name}-{ids[:k].count(name)}" for k, name in enumerate(ids)]
+    fields = {name: torch.cat([one.latents[name] for one in shapes]) for name in ("pos", "feat")}
+    latents = State(fields, torch.cat([one.latents.mask for one in shapes]))
+    return LatentShapes(latents, [frame for one in shapes for frame in one.frames], named, shapes[0].codec), failed
 
 
 def read_latents(path: Path, codec: Weights, device: str = "cpu") -> LatentShapes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,10 +14,11 @@ from scigen.domains.points.variations import Original
 from scigen.domains.shapes.frame import Frame
 from scigen.errors import InputError, UsageError
 from scigen.run.encode_shapes import read_latents
+from scigen.run.report import sha256
 from scigen.run.weights import Weights
 from scigen.state import State
 
-__all__ = ["STRENGTH", "held", "original_of"]
+__all__ = ["STRENGTH", "begun_from", "held", "original_of"]
 
 STRENGTH = 0.4  # of --like alone; with --keep-latents the rest is drawn from noise
 _SIDE = re.compile(r"([xyz])([<>])(-?\d+(?:\.\d*)?|-?\.\d+)")
@@ -37,6 +39,11 @@ def original_of(
     kept = {} if keep is None else held(keep, latents)
     strength = (1.0 if kept else STRENGTH) if strength is None else strength
     return Original(latents, strength, kept), shapes.frames[0]
+
+
+def begun_from(path: Path, original: Original, keep: str | None) -> dict[str, Any]:
+    """What `run.json` says of it."""
+    return {"file": path.name, "sha256": sha256(path), "strength": original.strength, "keep_latents": keep}
 
 
 def held(text: str, latents: State) -> Mapping[str, Tensor]:

@@ -60,7 +60,10 @@ def load_shapes_file(path: Path) -> LatentShapes:
     if not fits or not (arrays["scale"] > 0).all():
         shapes = ", ".join(f"{name} {list(arrays[name].shape)}" for name in _ARRAYS)
         raise InputError(f"`{path}`: the arrays of its shapes do not fit together ({shapes}); encode them again.")
+    ids = [str(name) for name in arrays["ids"]]
+    if odd := [name for name in ids if name != Path(name).name or name.startswith(".")]:
+        raise InputError(f"`{path}`: the name '{odd[0]}' names no file; give plain names.")
     fields = {name: torch.from_numpy(arrays[name].astype(np.float32)) for name in ("pos", "feat")}
     frames = [Frame(c, float(s)) for c, s in zip(arrays["center"].astype(np.float64), arrays["scale"])]
     mask = torch.ones(fields["pos"].shape[:2], dtype=torch.bool)
-    return LatentShapes(State(fields, mask), frames, [str(name) for name in arrays["ids"]], str(arrays["codec"]))
+    return LatentShapes(State(fields, mask), frames, ids, str(arrays["codec"]))
