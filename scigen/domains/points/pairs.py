@@ -21,7 +21,7 @@ from scigen.metrics.density import spacing_spread, stray_share
 from scigen.metrics.score import Score
 from scigen.metrics.transport import emd, random_subset
 
-__all__ = ["Pairing", "pair_up", "score_pairs"]
+__all__ = ["Pairing", "distances", "pair_up", "score_pairs"]
 
 _NUMBERED = re.compile(r"(.+)_\d+")
 _BARE = {"tmd": "needs two completions of a reference: name them `<id>_<k>`", "emd": "a cloud has too few points"}
@@ -106,7 +106,7 @@ def _measure(
     true = indexed(frame(reference.points))
     fakes = [indexed(frame(item.points)) for item in pair.completions]
     partial = indexed(frame(pair.partial.points)) if pair.partial else None
-    each = [_distances(fake, true, terms, rng) for fake in fakes]
+    each = [distances(fake, true, terms, rng) for fake in fakes]
     floor = chamfer_floor(reference, true, frame.scale, terms.tau)
     floor[tau] = floor.pop("f_score")
     row = {name: float(np.mean([one[name] for one in each])) for name in each[0]}
@@ -123,10 +123,11 @@ def _measure(
     if partial is None:
         return row, floor, {}
     row |= {"uhd": fidelity(partial.points, fakes)} | _regions(fakes, true, partial)
-    return row, floor, _distances(partial, true, terms, rng)
+    return row, floor, distances(partial, true, terms, rng)
 
 
-def _distances(fake: Indexed, true: Indexed, terms: Terms, rng: np.random.Generator) -> dict[str, float]:
+def distances(fake: Indexed, true: Indexed, terms: Terms, rng: np.random.Generator) -> dict[str, float]:
+    """The scores of one completion that need nothing but its reference, by name, in the frame both stand in."""
     m, n = match(fake, true), terms.emd_points
     out = {"chamfer_l1": chamfer_l1(m), "chamfer_l2": chamfer_l2(m), "dcd": density_aware(m)}
     out[f"f_score@{terms.tau:g}"] = f_score(m, terms.tau)
