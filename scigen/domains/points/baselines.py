@@ -14,7 +14,7 @@ from scigen.domains.points.process import Scale
 from scigen.io.shape import Cloud
 from scigen.state import State
 
-__all__ = ["mirrored", "nearest_scans", "recalled"]
+__all__ = ["flat", "mirrored", "nearest_scans", "recalled"]
 
 _TOGETHER = 2048  # scans compared at once
 
@@ -40,32 +40,29 @@ def recalled(pairs: State, scale: Scale) -> Draw:
     `given`. So it is shown what the bridge is shown, and `complete` ranks its answers like a bridge's. With fewer pairs
     than draws the nearest ones come again.
     """
-    known = scale.enter(observation(pairs))
+    known = flat(scale.enter(observation(pairs)))
 
     def draw(partial: State, rngs: Sequence[torch.Generator]) -> State:
-        query = scale.enter(partial)
-        near = nearest_scans(query.map(lambda v: v[:1]), known, len(rngs)).repeat(len(rngs))[: len(rngs)]
+        near = nearest_scans(flat(scale.enter(partial))[0].cpu(), known, len(rngs)).repeat(len(rngs))[: len(rngs)]
         found = {name: pairs[name][near].to(partial[name]) for name in ("pos", "feat")}
         return State(found, pairs.mask[near].to(partial.mask.device))
 
     return draw
 
 
-def nearest_scans(query: State, known: State, count: int) -> Tensor:
-    """Rows of `known` most like the one shape in `query`, best first, `[min(count, M)]`; all in units of variance one.
-
-    Distance: the Chamfer distance of two sets of tokens, mean_i min_j d_ij + mean_j min_i d_ij, where d_ij is the mean
-    square difference of coordinates of `pos` plus that of `feat`. All tokens must be real.
-    """
-    mine, parts = _flat(query)[0], []
-    for begin in range(0, len(known.mask), _TOGETHER):
-        theirs = _flat(known.map(lambda v, b=begin: v[b : b + _TOGETHER])).to(mine)  # type: ignore[misc]
-        cross = (theirs.flatten(0, 1) @ mine.T).unflatten(0, theirs.shape[:2])
-        d = theirs.square().sum(-1)[..., None] + mine.square().sum(-1) - 2 * cross  # [m, K, K]
-        parts.append(d.amin(1).mean(1) + d.amin(2).mean(1))
-    return torch.cat(parts).topk(min(count, len(known.mask)), largest=False).indices.cpu()
-
-
-def _flat(x: State) -> Tensor:
-    """Tokens `[M, K, 3 + F]` whose squared distances are sums of the fields' mean squares."""
+def flat(x: State) -> Tensor:
+    """Tokens `[M, K, 3 + F]` between which a squared distance is the mean square over `pos` plus that over `feat`."""
     return torch.cat([x[name] / x[name].shape[-1] ** 0.5 for name in ("pos", "feat")], -1)
+
+
+def nearest_scans(query: Tensor, known: Tensor, count: int) -> Tensor:
+    """Rows of `known [M, K, D]` most like `query [K, D]`, best first, `[min(count, M)]`; no token may be padding.
+
+    Distance: the Chamfer distance of two sets of tokens, mean_i min_j |a_i - b_j|^2 + mean_j min_i |a_i - b_j|^2.
+    """
+    parts = []
+    for theirs in known.split(_TOGETHER):
+        cross = (theirs.flatten(0, 1) @ query.T).unflatten(0, theirs.shape[:2])
+        d = theirs.square().sum(-1)[..., None] + query.square().sum(-1) - 2 * cross  # [m, K, K]
+        parts.append(d.amin(1).mean(1) + d.amin(2).mean(1))
+    return torch.cat(parts).topk(min(count, len(known)), largest=False).indices

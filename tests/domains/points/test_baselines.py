@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from scigen.domains.points.baselines import mirrored, nearest_scans, recalled
+from scigen.domains.points.baselines import flat, mirrored, nearest_scans, recalled
 from scigen.domains.points.process import Scale, joined
 from scigen.io.shape import Cloud
 from scigen.state import State
@@ -65,8 +65,8 @@ def test_the_order_is_that_of_brute_force() -> None:
         return float(d.min(0).values.mean() + d.min(1).values.mean())
 
     wanted = sorted(range(300), key=apart)
-    assert nearest_scans(query, known, 20).tolist() == wanted[:20]
-    assert nearest_scans(query, known, 1000).tolist() == wanted
+    assert nearest_scans(flat(query)[0], flat(known), 20).tolist() == wanted[:20]
+    assert nearest_scans(flat(query)[0], flat(known), 1000).tolist() == wanted
 
 
 def test_more_draws_than_pairs_repeat() -> None:
