@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scigen.cli.device import chosen_device
+from scigen.cli.drawing import MeshFormat, Resolution, checked_mesh
 from scigen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ def complete(
     category: Annotated[str | None, typer.Option(help="Class of the shape, where it is known.")] = None,
     weights: Annotated[str, typer.Option(help="Shipped name or .safetensors file.")] = "points-bridge",
     codec: Annotated[str | None, typer.Option(help="Weights of its codec [default: the one its card names].")] = None,
+    mesh: Annotated[bool, typer.Option("--mesh", help="Closed meshes too: completion_<rank>.<--format>.")] = False,
+    suffix: MeshFormat = "glb",
+    resolution: Resolution = 96,
     seed: Annotated[int, typer.Option(min=0, help="Seed; draw k depends on (seed, k) alone.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of the table.")] = False,
@@ -42,19 +46,22 @@ def complete(
 
     Every completion holds the observed points, unchanged and first, then points that were added, each with its
     `uncertainty`: the mean distance to the other draws. Units, offset and precision are those of the file. Best first:
-    where the observed points lie closest to the decoded shape.
+    where the observed points lie closest to the decoded shape. With --mesh each decoded shape is a watertight mesh too,
+    and completions.html turns them in any browser.
 
     At least 32 different points; of more than 16,384 a part is looked at and all are kept. Exit code 4: some draws were
-    not finite; errors.jsonl lists them.
+    not finite, or enclose nothing with --mesh; errors.jsonl lists them.
     """
     if mode not in MODES:
         raise UsageError(f"--mode {mode}: choose sde or ode.")
     if file.parent.resolve() == out.resolve() and file.name.startswith("completion_"):
         raise UsageError(f"--out {out}: the completions would take the place of `{file.name}`; choose another folder.")
+    _check_mesh(mesh, suffix, resolution)
     place = chosen_device(device)
 
     from scigen.run import weights as store
     from scigen.run.complete import Request, complete_partial, load_bridge, write_outcome
+    from scigen.run.complete_meshes import write_meshes
     from scigen.run.draw import category_index
     from scigen.run.partial import read_partial
     from scigen.run.report import append_error, locked_folder
@@ -64,14 +71,26 @@ def complete(
     category_index(bridge.weights, category)  # a wrong name must not take the folder
     request = Request(n, seed, mode, steps, points, category, not resample, place)
     config = {"n": n, "mode": mode, "steps": steps, "points": points, "category": category, "resample": resample}
+    config |= {"mesh": suffix, "resolution": resolution} if mesh else {}
     with locked_folder(out) as folder:
         outcome = complete_partial(bridge, partial, request)
-        for index, reason in outcome.failed.items():
-            append_error(folder, index, reason)
         write_outcome(outcome, partial, request, bridge, config, file, folder)
+        open_ones = write_meshes(outcome, partial, bridge, resolution, suffix, folder, place) if mesh else {}
+        for index, reason in {**outcome.failed, **open_ones}.items():
+            append_error(folder, index, reason)
     _show(outcome, partial, out, as_json, quiet)
-    if outcome.failed:
+    for index, reason in open_ones.items():
+        typer.echo(f"draw {index}, as a mesh: {reason}", err=True)
+    if outcome.failed or open_ones:
         raise typer.Exit(4)
+
+
+def _check_mesh(mesh: bool, suffix: str, resolution: int) -> None:
+    checked_mesh(suffix, resolution)
+    if not mesh and suffix != "glb":
+        raise UsageError(f"--format {suffix} is of meshes, and there are none; give --mesh.")
+    if mesh and suffix == "ply":
+        raise UsageError("--format ply: the clouds have that suffix; choose glb, obj or stl for the meshes.")
 
 
 def _show(outcome: Outcome, partial: Partial, out: Path, as_json: bool, quiet: bool) -> None:

@@ -24,6 +24,7 @@ from scigen.nn.point_codec import PointCodec
 from scigen.process.affine import rectified
 from scigen.run.codec_of import matching_codec
 from scigen.run.draw import category_index, scale_on
+from scigen.run.mesh_files import FORMATS
 from scigen.run.partial import Partial
 from scigen.run.report import sha256, write_run
 from scigen.run.sample_points import clear_numbered
@@ -140,7 +141,7 @@ def write_outcome(
     `uncertainty`, in the units of the file. Completions of an earlier run in the folder go.
     """
     file = {"file": source.name, "sha256": sha256(source)}
-    clear_numbered(folder, "completion")
+    clear_numbered(folder, "completion", FORMATS)
     for rank, one in enumerate(outcome.ranked, start=1):
         cloud, observed = _restored(one, partial, request.keep)
         extra = {"observed": observed}

@@ -12,8 +12,9 @@ import pytest
 from scigen.cli.app import run
 from scigen.domains.shapes.surface import sample_surface
 from scigen.io.clouds import read_cloud, write_cloud
-from scigen.io.meshes import write_mesh
+from scigen.io.meshes import read_mesh, write_mesh
 from scigen.io.shape import Cloud
+from scigen.metrics.mesh import examine
 from scigen.run.partial import MOST, SAMPLED, read_partial
 from tests.cli import tiny_points as tiny
 from tests.domains.shapes.bodies import ball, box
@@ -266,9 +267,29 @@ def test_draws_that_are_not_finite(scan: Path, tmp_path: Path, capsys, monkeypat
         x["pos"][1] = float("nan")
         return x
 
-    monkeypatch.setitem(library._WALKS, "sde", second_is_broken)
+    monkeypatch.setattr(library, "draw_sde", second_is_broken)
     assert complete(scan, broken, tmp_path / "some", "--n", 3) == 4
     out, err = capsys.readouterr()
     assert "2 completions" in out and err == "draw 1: non-finite pos\n"
     assert json.loads((tmp_path / "some" / "errors.jsonl").read_text()) == {"index": 1, "reason": "non-finite pos"}
     assert told(tmp_path / "some")["failed"] == {"1": "non-finite pos"}
+
+
+def test_completions_as_meshes(bridge: Path, scan: Path, tmp_path: Path, capsys) -> None:
+    options = ("--n", 2, "--mesh", "--resolution", 64, "--quiet")
+    assert complete(scan, bridge, tmp_path / "out", *options) == 0
+    for rank in (1, 2):
+        mesh = read_mesh(tmp_path / "out" / f"completion_{rank}.glb")
+        a = examine(mesh.vertices, mesh.faces)
+        assert a.watertight and a.oriented and a.manifold and a.solid and a.volume > 0
+        rows = tiny.columns(tmp_path / "out" / f"completion_{rank}.ply")
+        cloud = xyz(rows)[rows["observed"] == 0]
+        assert np.abs(mesh.vertices.mean(0) - cloud.mean(0)).max() < 2, "where the cloud of the same draw stands"
+        assert 0.6 < np.ptp(mesh.vertices, 0).max() / np.ptp(cloud, 0).max() < 1.7
+    assert len(json.loads((tmp_path / "out" / "meshes.json").read_text())) == 2
+    assert "completion 2" in (tmp_path / "out" / "completions.html").read_text()
+    assert complete(scan, bridge, tmp_path / "out", "--n", 1, "--quiet") == 0
+    assert not list((tmp_path / "out").glob("*.glb")), "a run without meshes leaves none of an earlier one"
+    assert complete(scan, bridge, tmp_path / "no", "--mesh", "--format", "ply") == 2
+    assert complete(scan, bridge, tmp_path / "no", "--format", "obj") == 2
+    assert "give --mesh" in capsys.readouterr().err

@@ -48,7 +48,8 @@ class Completion:
 
     `agreement` is the mean distance from an observed point to the decoded shape, `farthest` the largest (UHD). Of every
     point `uncertainty [P]` is the mean distance to the other draws, 0 where it was observed; None with one draw. The
-    first `kept` points are those of the input.
+    first `kept` points are those of the input. `latents`, a batch of one, are the whole shape in a frame of its own,
+    and `frame` leads from there to the units of the input.
     """
 
     index: int
@@ -57,6 +58,8 @@ class Completion:
     farthest: float
     uncertainty: np.ndarray | None
     kept: int
+    latents: State
+    frame: Frame
 
 
 @dataclass(frozen=True)
@@ -79,10 +82,11 @@ def complete(partial: Cloud, codec: Codec, draw: Draw, n: int, seed: int, keep: 
     seen = codec.encode(Cloud(frame.enter(partial.points), partial.normals))
     drawn = split(draw(repeated(seen, n), [generator(seed, k) for k in range(n)]), range(n))
     failed = {d.index: d.reason for d in drawn if d.reason is not None}
-    decoded = {d.index: _decoded(codec, d.shape, frame) for d in drawn if d.shape is not None}
-    if not decoded:
+    wholes = {d.index: _whole(d.shape, frame) for d in drawn if d.shape is not None}
+    if not wholes:
         raise NumericError(f"None of {n} draws is finite; the weights or the solver settings are broken.")
-    found = [_judged(k, decoded, partial, keep) for k in decoded]
+    decoded = {k: _decoded(codec, *whole) for k, whole in wholes.items()}
+    found = [_judged(k, decoded, partial, keep, *wholes[k]) for k in decoded]
     return Completed(sorted(found, key=lambda c: (c.agreement, c.index)), failed)
 
 
@@ -142,15 +146,22 @@ def keep_observed(partial: Cloud, decoded: Cloud) -> tuple[Cloud, np.ndarray]:
     return Cloud(points, np.concatenate([partial.normals, decoded.normals[added].astype(np.float32)])), added
 
 
+def _whole(latents: State, frame: Frame) -> tuple[State, Frame]:
+    """One draw in a frame of its own, and that frame in the units of the input."""
+    own = own_frame(latents)
+    moved = seen_from(latents, [Frame(np.zeros(3), 1.0)], [own])
+    return moved, Frame(frame.leave(own.center[None])[0], frame.scale * own.scale)
+
+
 def _decoded(codec: Codec, latents: State, frame: Frame) -> Cloud:
     """One draw as a cloud in the units of the input."""
-    own = own_frame(latents)
-    unit = Frame(np.zeros(3), 1.0)
-    (cloud,) = codec.decode(seen_from(latents, [unit], [own]))
-    return Cloud(frame.leave(own.leave(cloud.points)).astype(np.float32), cloud.normals)
+    (cloud,) = codec.decode(latents)
+    return Cloud(frame.leave(cloud.points).astype(np.float32), cloud.normals)
 
 
-def _judged(index: int, decoded: Mapping[int, Cloud], partial: Cloud, keep: bool) -> Completion:
+def _judged(
+    index: int, decoded: Mapping[int, Cloud], partial: Cloud, keep: bool, latents: State, frame: Frame
+) -> Completion:
     """Draw `index` beside what was observed and beside the other draws."""
     whole = decoded[index]
     off = _nearest(whole.points, partial.points)
@@ -158,7 +169,7 @@ def _judged(index: int, decoded: Mapping[int, Cloud], partial: Cloud, keep: bool
     kept = len(partial) if keep else 0
     others = [_nearest(other.points, whole.points[added]) for k, other in decoded.items() if k != index]
     unsure = np.concatenate([np.zeros(kept), np.mean(others, 0)]) if others else None
-    return Completion(index, cloud, float(off.mean()), float(off.max()), unsure, kept)
+    return Completion(index, cloud, float(off.mean()), float(off.max()), unsure, kept, latents, frame)
 
 
 def _nearest(points: np.ndarray, queries: np.ndarray) -> np.ndarray:

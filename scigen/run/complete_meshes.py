@@ -1,0 +1,52 @@
+"""Completions as closed meshes: the decoder of the latent points, in the units and place of the input file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scigen.domains.shapes.frame import Frame
+from scigen.errors import NumericError
+from scigen.io.shape import Mesh
+from scigen.io.viewer import write_viewer
+from scigen.run.complete import Bridge, Outcome
+from scigen.run.mesh_files import mesh_rows, placed, save_mesh
+from scigen.run.partial import Partial
+from scigen.run.report import write_json
+from scigen.run.sample_meshes import mesh_decoder
+
+__all__ = ["write_meshes"]
+
+
+def write_meshes(
+    outcome: Outcome, partial: Partial, bridge: Bridge, size: int, suffix: str, folder: Path, device: str = "cpu"
+) -> dict[int, str]:
+    """Write `completion_<rank>.<suffix>`, the page `completions.html` and `meshes.json`; failures by the draw's number.
+
+    The decoder knows nothing of the input but what the latent points say: what was observed is drawn anew. Raises
+    `UsageError` where the format cannot hold a mesh in its place.
+    """
+    decoder, failed = mesh_decoder(bridge.codec, size, device), {}
+    shown: dict[str, Mesh] = {}
+    rows: list[dict[str, Any]] = []
+    for rank, one in enumerate(outcome.ranked, start=1):
+        try:
+            found = decoder(one.latents)
+        except NumericError as error:
+            failed[one.index] = str(error)
+            continue
+        name = f"completion_{rank}.{suffix}"
+        save_mesh(folder / name, placed(found.mesh, _outer(one.frame, partial.frame)))
+        shown[f"completion {rank}"] = found.mesh
+        rows += mesh_rows([name], [found])
+    write_json(folder / "meshes.json", rows)
+    if shown:
+        write_viewer(folder / "completions.html", shown, "completions")
+    return failed
+
+
+def _outer(inner: Frame, outer: Frame) -> Frame:
+    """The frame that leads out of `inner`, then out of `outer`."""
+    return Frame(outer.leave(np.asarray(inner.center)[None])[0], inner.scale * outer.scale)
