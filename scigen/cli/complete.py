@@ -52,10 +52,7 @@ def complete(
     At least 32 different points; of more than 16,384 a part is looked at and all are kept. Exit code 4: some draws were
     not finite, or enclose nothing with --mesh; errors.jsonl lists them.
     """
-    if mode not in MODES:
-        raise UsageError(f"--mode {mode}: choose sde or ode.")
-    if file.parent.resolve() == out.resolve() and file.name.startswith("completion_"):
-        raise UsageError(f"--out {out}: the completions would take the place of `{file.name}`; choose another folder.")
+    _check(file, out, mode)
     _check_mesh(mesh, suffix, resolution)
     place = chosen_device(device)
 
@@ -83,6 +80,13 @@ def complete(
         typer.echo(f"draw {index}, as a mesh: {reason}", err=True)
     if outcome.failed or open_ones:
         raise typer.Exit(4)
+
+
+def _check(file: Path, out: Path, mode: str) -> None:
+    if mode not in MODES:
+        raise UsageError(f"--mode {mode}: choose sde or ode.")
+    if file.parent.resolve() == out.resolve() and file.name.startswith("completion_"):
+        raise UsageError(f"--out {out}: the completions would take the place of `{file.name}`; choose another folder.")
 
 
 def _check_mesh(mesh: bool, suffix: str, resolution: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -56,15 +56,11 @@ def interpolate(
     checked_mesh(suffix, resolution)
     place = chosen_device(device)
 
-    from scigen.run import weights as store
-    from scigen.run.draw import category_index, load_model
     from scigen.run.interpolate import Between, between, write_outcome
     from scigen.run.report import append_error, locked_folder
-    from scigen.run.sample_meshes import latent_codec
+    from scigen.run.sample_meshes import latent_model
 
-    model = load_model(store.read(weights), codec)
-    latent_codec(model)
-    category_index(model.weights, category)  # a wrong name must not take the folder
+    model, _ = latent_model(weights, codec, category)  # what is wrong must not take the folder
     request = Between(first, last, n, plan, category, resolution, place)
     how = {"process": process, "steps": steps, "guidance": guidance}
     config = {**how, "n": n, "category": category, "resolution": resolution, "format": suffix}
@@ -73,16 +69,20 @@ def interpolate(
         for index, reason in outcome.failed.items():
             append_error(folder, index, reason)
         document = write_outcome(outcome, request, model, config, folder, suffix)
+    _show(document, f"{first.name} to {last.name}", out, as_json, quiet)
+    if outcome.failed:
+        raise typer.Exit(4)
+
+
+def _show(document: dict[str, Any], ends: str, out: Path, as_json: bool, quiet: bool) -> None:
     if as_json:
         import json
 
         typer.echo(json.dumps({"out": str(out), **document}, indent=2))
     elif not quiet:
         typer.echo(
-            f"{len(outcome.meshes)} meshes from {first.name} to {last.name}, written to {out}; the ends came back to"
-            f" {max(outcome.returned):.1%} of a coordinate's spread; look: {out / 'interpolation.html'}"
+            f"{len(document['meshes'])} meshes from {ends}, written to {out}; the ends came back to"
+            f" {max(document['returned']):.1%} of a coordinate's spread; look: {out / 'interpolation.html'}"
         )
-    for index, reason in outcome.failed.items():
+    for index, reason in document["failed"].items():
         typer.echo(f"mesh {index}: {reason}", err=True)
-    if outcome.failed:
-        raise typer.Exit(4)

@@ -68,11 +68,11 @@ def sample_meshes(
     """Draw closed meshes: GLB, OBJ, STL or PLY, a contact sheet, and a page that turns them in any browser, offline.
 
     The network draws latent points, the codec turns them into oriented points, and spectral Poisson and marching cubes
-    into a watertight mesh, wound outwards, in the unit frame (y up, sphere of diameter 1). Pieces below 2 % of the
-    volume go. Walls thinner than two cells of 1.125 / --resolution melt. Score them by `scigen score meshes`.
+    into a watertight mesh in the unit frame (y up, sphere of diameter 1). Pieces below 2 % of the volume go; walls
+    thinner than two cells of 1.125 / --resolution melt. Score them by `scigen score meshes`.
 
-    `--like` draws variations: the shape is encoded, noised as far as --strength says, and drawn from there. With
-    --keep-latents some of its latent points stay as they are and the others are drawn around them.
+    `--like` encodes a shape, noises it as far as --strength says, and draws from there. With --keep-latents some of its
+    latent points stay as they are and the others are drawn around them.
 
     Exit code 4: written, but some samples were not finite or enclosed nothing; errors.jsonl lists them.
     """
@@ -82,34 +82,22 @@ def sample_meshes(
     place = chosen_device(device)
 
     from scigen.cli.progress import bars
-    from scigen.run import weights as store
-    from scigen.run.draw import Request, category_index, load_model
-    from scigen.run.like import begun_from, original_of
+    from scigen.run.draw import Request
+    from scigen.run.like import beginning
     from scigen.run.report import append_error, locked_folder
-    from scigen.run.sample_meshes import latent_codec, mesh_decoder, sample_meshes, write_outcome
+    from scigen.run.sample_meshes import latent_model, mesh_decoder, sample_meshes, write_outcome
 
-    model = load_model(store.read(weights), codec)
-    coder = latent_codec(model)
-    category_index(model.weights, category)  # a wrong name must not take the folder
-    original, frame = (None, None) if like is None else original_of(like, coder, strength, keep, place)
-    request = Request(n, seed, plan, 0, category, index or None, batch_size, place, original)
-    how = {"process": process, "solver": solver, "steps": steps, "guidance": guidance}
-    of = like and original and begun_from(like, original, keep)
-    config = {
-        **how,
-        "n": n,
-        "category": category,
-        "index": index,
-        "resolution": resolution,
-        "format": suffix,
-        "like": of,
-    }
+    model, coder = latent_model(weights, codec, category)  # what is wrong must not take the folder
+    begun = beginning(like, coder, strength, keep, place) if like else None
+    request = Request(n, seed, plan, 0, category, index or None, batch_size, place, begun and begun.original)
+    how = {"process": process, "solver": solver, "steps": steps, "guidance": guidance, "like": begun and begun.facts}
+    config = {**how, "n": n, "category": category, "index": index, "resolution": resolution, "format": suffix}
     with locked_folder(out) as folder, bars(quiet or as_json) as progress:
         decoder = mesh_decoder(coder, resolution, place)
         outcome = sample_meshes(
             model, request, decoder, progress, lambda d: append_error(folder, d.index, d.reason or "")
         )
-        files = write_outcome(outcome, request, model, config, folder, suffix, frame)
+        files = write_outcome(outcome, request, model, config, folder, suffix, begun and begun.frame)
     _show(outcome, request, out, files, as_json, quiet)
     if outcome.failed:
         raise typer.Exit(4)

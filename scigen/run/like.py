@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,24 @@ from scigen.run.report import sha256
 from scigen.run.weights import Weights
 from scigen.state import State
 
-__all__ = ["STRENGTH", "begun_from", "held", "original_of"]
+__all__ = ["STRENGTH", "Beginning", "beginning", "held"]
 
 STRENGTH = 0.4  # of --like alone; with --keep-latents the rest is drawn from noise
 _SIDE = re.compile(r"([xyz])([<>])(-?\d+(?:\.\d*)?|-?\.\d+)")
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
 
 
-def original_of(
-    path: Path, codec: Weights, strength: float | None, keep: str | None, device: str = "cpu"
-) -> tuple[Original, Frame]:
-    """The shape in `path` to begin from, and the frame back to its units.
+@dataclass(frozen=True)
+class Beginning:
+    """The shape to begin from, the frame back to its units, and what `run.json` says of both."""
+
+    original: Original
+    frame: Frame
+    facts: dict[str, Any]
+
+
+def beginning(path: Path, codec: Weights, strength: float | None, keep: str | None, device: str = "cpu") -> Beginning:
+    """The shape in `path`, with what of it stays.
 
     Raises `InputError` for a file that holds no shape or several, `UsageError` for what `held` refuses.
     """
@@ -38,12 +46,8 @@ def original_of(
     latents = shapes.one(0)
     kept = {} if keep is None else held(keep, latents)
     strength = (1.0 if kept else STRENGTH) if strength is None else strength
-    return Original(latents, strength, kept), shapes.frames[0]
-
-
-def begun_from(path: Path, original: Original, keep: str | None) -> dict[str, Any]:
-    """What `run.json` says of it."""
-    return {"file": path.name, "sha256": sha256(path), "strength": original.strength, "keep_latents": keep}
+    facts = {"file": path.name, "sha256": sha256(path), "strength": strength, "keep_latents": keep}
+    return Beginning(Original(latents, strength, kept), shapes.frames[0], facts)
 
 
 def held(text: str, latents: State) -> Mapping[str, Tensor]:

@@ -10,13 +10,20 @@ from scigen.domains.meshes.surface import Extracted
 from scigen.domains.shapes.frame import Frame
 from scigen.errors import InputError
 from scigen.nn.point_codec import PointCodec
-from scigen.run.draw import Failure, Model, Outcome, Progress, Request, draw_decoded
+from scigen.run.draw import Failure, Model, Outcome, Progress, Request, category_index, draw_decoded, load_model
 from scigen.run.mesh_files import FORMATS, mesh_rows, placed, save_mesh, show_meshes
 from scigen.run.report import sha256, write_run
 from scigen.run.sample_points import clear_numbered
-from scigen.run.weights import Weights
+from scigen.run.weights import Weights, read
 
-__all__ = ["latent_codec", "mesh_decoder", "one_piece", "sample_meshes", "write_outcome"]
+__all__ = ["latent_codec", "latent_model", "mesh_decoder", "one_piece", "sample_meshes", "write_outcome"]
+
+
+def latent_model(weights: str, codec: str | None, category: str | None) -> tuple[Model, Weights]:
+    """A prior by name or file, and its codec. Raises as `load_model`, `latent_codec` and `category_index` do."""
+    model = load_model(read(weights), codec)
+    category_index(model.weights, category)
+    return model, latent_codec(model)
 
 
 def latent_codec(model: Model) -> Weights:
