@@ -148,25 +148,29 @@ def line(category: str, label: str, scores: Mapping[str, Score], emd: bool) -> s
 
 def cell(score: Score, unit: float) -> str:
     """Value and interval."""
-    if score.value is None:
-        return "-"
-    low, high = score.interval or (np.nan, np.nan)
-    return f"{unit * score.value:.3g} ({unit * low:.3g} to {unit * high:.3g})"
+    return "-" if score.value is None else shown(unit * score.value, score.interval, unit)
+
+
+def shown(value: float, interval: tuple[float, float] | None, unit: float = 1.0) -> str:
+    """A number, and its interval where there is one."""
+    if interval is None:
+        return f"{value:.3g}"
+    low, high = (round(unit * end, 6) for end in interval)
+    return f"{value:.3g} ({low:.3g} to {high:.3g})"
 
 
 def means(found: Mapping[str, Sequence[Mapping[str, Score]]], emd: bool) -> Iterator[str]:
     """Means over the categories, with a bootstrap interval over them, and the worst 1-NNA by CD."""
     names = ["1nna_cd", *([f"1nna_{KERNELS[1]}"] if emd else []), "clean"]
-    shown = ["1-NNA CD", "worst", *([f"1-NNA {KERNELS[1].upper()}"] if emd else []), "no stray point"]
-    yield f"| mean over categories | {' | '.join(shown)} |"
-    yield "|---" * (len(shown) + 1) + "|"
+    columns = ["1-NNA CD", "worst", *([f"1-NNA {KERNELS[1].upper()}"] if emd else []), "no stray point"]
+    yield f"| mean over categories | {' | '.join(columns)} |"
+    yield "|---" * (len(columns) + 1) + "|"
     for label, scores in found.items():
         cells = []
         for name in names:
             values = [100 * one[name].value for one in scores if one[name].value is not None]
             estimate = mean_estimate(values, 0)
-            low, high = (estimate and estimate.interval) or (np.nan, np.nan)
-            cells.append("-" if estimate is None else f"{estimate.value:.3g} ({low:.3g} to {high:.3g})")
+            cells.append("-" if estimate is None else shown(estimate.value, estimate.interval))
             if name == "1nna_cd":
                 cells.append(f"{max(values):.3g}" if values else "-")
         yield f"| {label} | " + " | ".join(cells) + " |"

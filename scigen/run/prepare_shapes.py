@@ -49,6 +49,8 @@ def prepare_points(
     write_json(path.with_suffix(".json"), facts)
     if packing.dropped:
         say(f"Left out {sum(packing.dropped.values()):,} copies of shapes in another split: {_listed(packing.dropped)}")
+    if packing.near:
+        say(f"Left out {sum(packing.near.values()):,} near copies of shapes in another split: {_listed(packing.near)}")
     for shape, reason in list(packing.failed.items())[:5]:
         say(f"Not read: {shape}: {reason}")
     counts = ", ".join(f"{count:,} {split}" for split, count in facts["splits"].items())
@@ -123,6 +125,7 @@ def _facts(packing: Packing) -> dict[str, Any]:
         "splits": _splits(shapes),
         "categories": table,
         "copies_left_out": packing.dropped,
+        "near_copies_left_out": packing.near,
         "failed": packing.failed,
     }
 

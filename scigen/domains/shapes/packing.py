@@ -11,6 +11,7 @@ import numpy as np
 from scigen.domains.shapes.corpora.corpus import Corpus
 from scigen.domains.shapes.frame import Frame
 from scigen.domains.shapes.identity import copies, fingerprint, shape_rng
+from scigen.domains.shapes.likeness import near_copies
 from scigen.domains.shapes.pack import PackedShapes
 from scigen.domains.shapes.resample import resample
 from scigen.domains.shapes.sets import SPLITS
@@ -26,19 +27,22 @@ _FULL = 127  # length of an int8 normal
 
 @dataclass(frozen=True)
 class Packing:
-    """The packed shapes, the ids that failed with their reasons, and the copies left out by `split/category`."""
+    """The packed shapes, the ids that failed with their reasons, and what was left out, counted by `split/category`:
+    exact copies, and near copies of shapes in another split.
+    """
 
     shapes: PackedShapes
     failed: dict[str, str]
     dropped: dict[str, int]
+    near: dict[str, int]
 
 
 def pack_shapes(corpus: Corpus, points: int, seed: int = 0, tell: Callable[[int], None] = lambda done: None) -> Packing:
     """`points` surface points of every mesh, and of every cloud as many as it has up to that number.
 
-    Shape k draws from `shape_rng(seed, id)`, so it is the same in every packing that holds it. Exact copies across
-    splits are dropped as `copies` says. `tell` hears the number of shapes done. Raises `InputError` when no shape can
-    be read.
+    Shape k draws from `shape_rng(seed, id)`, so it is the same in every packing that holds it. Exact copies are dropped
+    as `copies` says, near ones across splits as `near_copies` says. `tell` hears the number of shapes done. Raises
+    `InputError` when no shape can be read.
     """
     table = _empty(len(corpus), points)
     keys, failed = [b""] * len(corpus), {}
@@ -56,9 +60,14 @@ def pack_shapes(corpus: Corpus, points: int, seed: int = 0, tell: Callable[[int]
         name, reason = next(iter(failed.items()))
         raise InputError(f"None of {len(corpus)} shapes of '{corpus.name}' can be read; the first, {name}: {reason}")
     twice = copies([keys[k] for k in rows], corpus.split[rows], within=not corpus.published)
-    where = (f"{SPLITS[corpus.split[k]]}/{corpus.categories[corpus.category[k]]}" for k in rows[twice])
-    dropped = dict(Counter(corpus.dropped) + Counter(where))
-    return Packing(_chosen(corpus, table, rows[~twice]), failed, dropped)
+    dropped = dict(Counter(corpus.dropped) + _counted(corpus, rows[twice]))
+    rows = rows[~twice]
+    near = near_copies(lambda i: table["points"][rows[i], : table["size"][rows[i]]], corpus.split[rows])
+    return Packing(_chosen(corpus, table, rows[~near]), failed, dropped, dict(_counted(corpus, rows[near])))
+
+
+def _counted(corpus: Corpus, rows: np.ndarray) -> Counter[str]:
+    return Counter(f"{SPLITS[corpus.split[k]]}/{corpus.categories[corpus.category[k]]}" for k in rows)
 
 
 def _empty(count: int, points: int) -> dict[str, np.ndarray]:

@@ -1,0 +1,132 @@
+"""Near copies: shapes of another split that differ by less than the sampling of their points.
+
+Exact copies are found by the bytes of their files (`identity.copies`); here by geometry, up to size, place, quarter
+turns about the up axis and the sampling. First a cheap description that none of these changes: how far pairs of points
+lie apart, up and sideways (after D2, Osada et al. 2002). Then, of shapes described alike, Chamfer's distance in the
+best of the four turns, laid onto each other, against what two samplings of one of them would score; and the same of
+the few points that lie farthest off, for a missing handle hardly moves a mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from scigen.domains.shapes.sets import SPLITS
+from scigen.metrics.chamfer import Indexed, Matches, chamfer_l1, indexed, match
+from scigen.metrics.floor import twin
+
+__all__ = ["LIKE", "described", "likeness", "near_copies"]
+
+LIKE = 1.15  # `likeness` of copies: samplings of one shape reach 1.14, of 160 others the nearest pair was at 1.20
+_QUANTILES, _PAIRINGS = 24, 8
+_FEWEST, _COMPARED = 512, 2048  # points without which shapes cannot be told apart, and points that are looked at
+_GLANCE, _FAR = 256, 1.7  # points of a first look, and the ratio that ends it
+_LAID = 3  # times that one is laid onto the other
+_NOISE = 1.1  # of a description, times the root of the number of points; no two samplings of one shape differed by more
+
+
+@dataclass(frozen=True)
+class _Posed:
+    """Points about their mean, at unit root mean square, and how far off another sampling would be (`_off`)."""
+
+    cloud: Indexed
+    floor: tuple[float, float]
+
+
+def near_copies(points: Callable[[int], np.ndarray], split: np.ndarray) -> np.ndarray:
+    """Rows `[M]`, bool, that are near copies of a shape that stays: `val` yields to `test`, and both to `train`.
+
+    `points(k)` are those of shape k, `[N, 3]`, in random order; `split [M]` indexes `SPLITS`. Copies inside a split
+    stay: they leak nothing. So do shapes of fewer than 512 points, which cannot be told apart.
+    """
+    dropped = np.zeros(len(split), bool)
+    if len(np.unique(split)) < 2:
+        return dropped
+    told = [described(points(k)) for k in range(len(split))]
+    table, reach = np.stack([row for row, _ in told]), np.array([noise for _, noise in told])
+    dense = reach <= _NOISE / _FEWEST**0.5
+    train, val, test = (np.flatnonzero(dense & (split == SPLITS.index(name))) for name in ("train", "val", "test"))
+    for early, late in ((train, test), (np.concatenate([train, test]), val)):
+        kept = early[~dropped[early]]
+        dropped[list(_met(points, table, reach, kept, late))] = True
+    return dropped
+
+
+def described(points: np.ndarray) -> tuple[np.ndarray, float]:
+    """Quantiles `[2, 24]` of the rise and of the run between pairs of points, over the root mean square of their
+    distance, as one row; and how far sampling moves such a row (root mean square of its numbers).
+
+    Every point is paired with the 1st, 2nd, ... 8th after it, which is as good as at random for points in random order.
+    """
+    x = points.astype(np.float32)
+    apart = np.concatenate([x - np.roll(x, k, 0) for k in range(1, _PAIRINGS + 1)])
+    rise, run = np.abs(apart[:, 1]), np.hypot(apart[:, 0], apart[:, 2])
+    rms = float(np.sqrt(np.square(apart).sum(1).mean()))
+    at = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
+    return np.concatenate([np.quantile(rise, at), np.quantile(run, at)]) / max(rms, 1e-12), _NOISE / len(x) ** 0.5
+
+
+def likeness(a: np.ndarray, b: np.ndarray) -> float:
+    """How far two clouds lie off each other, in the best of four turns about y, over what two samplings of one shape
+    do: about 1 for these. The larger of two ratios, of the mean distance and of the one that 2 % of points exceed.
+    """
+    return _likeness(_posed(a), _posed(b))
+
+
+def _met(
+    points: Callable[[int], np.ndarray], table: np.ndarray, reach: np.ndarray, early: np.ndarray, late: np.ndarray
+) -> Iterator[int]:
+    """Those of `late` that are near copies of one of `early`."""
+    from scipy.spatial import cKDTree
+
+    if not len(early):
+        return
+    radius = np.hypot(reach[early].max(), reach[late]) * table.shape[1] ** 0.5
+    found = cKDTree(table[early]).query_ball_point(table[late], radius)
+    for k, near in zip(late.tolist(), found):
+        if not near:
+            continue
+        mine = _posed(points(k))
+        near = sorted(near, key=lambda j: float(np.square(table[early[j]] - table[k]).sum()))
+        if any(_likeness(mine, _posed(points(int(early[j])))) <= LIKE for j in near):
+            yield k
+
+
+def _posed(points: np.ndarray) -> _Posed:
+    x = points[:_COMPARED].astype(np.float64)
+    x = x - points.mean(0, dtype=np.float64)
+    cloud = indexed(x / max(float(np.sqrt(np.square(x).sum(1).mean())), 1e-12))
+    return _Posed(cloud, _off(twin(cloud)))
+
+
+def _off(m: Matches) -> tuple[float, float]:
+    """Mean of the nearest distances both ways, and the one that 2 % exceed."""
+    return chamfer_l1(m), float(np.quantile(m.a, 0.98) + np.quantile(m.b, 0.98)) / 2
+
+
+def _likeness(a: _Posed, b: _Posed) -> float:
+    """The same for posed shapes; infinite where a first look finds them too far apart in every turn."""
+    glance, found = a.cloud.points[:: max(1, len(a.cloud.points) // _GLANCE)], [np.inf]
+    for turn in range(4):
+        if b.cloud.tree.query(_turned(glance, turn))[0].mean() <= _FAR * b.floor[0]:
+            off = _off(match(indexed(_laid(_turned(a.cloud.points, turn), b.cloud)), b.cloud))
+            found.append(max(2 * x / (p + q) for x, p, q in zip(off, a.floor, b.floor)))
+    return min(found)
+
+
+def _laid(x: np.ndarray, onto: Indexed) -> np.ndarray:
+    """Moved and scaled onto the nearest points: means and sizes are known from samples only."""
+    for _ in range(_LAID):
+        met = onto.points[onto.tree.query(x)[1]]
+        there, here = met - met.mean(0), x - x.mean(0)
+        x = here * ((here * there).sum() / np.square(here).sum()) + met.mean(0)
+    return x
+
+
+def _turned(x: np.ndarray, quarters: int) -> np.ndarray:
+    """Turned about y by quarters of a circle."""
+    c, s = ((1, 0), (0, 1), (-1, 0), (0, -1))[quarters]
+    return np.stack([c * x[:, 0] + s * x[:, 2], x[:, 1], c * x[:, 2] - s * x[:, 0]], 1)
