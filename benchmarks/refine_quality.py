@@ -166,7 +166,7 @@ def main() -> None:
         print("\n".join(table(rows)), flush=True)
     if args.calibration:
         few = pairs.subset(np.arange(min(len(pairs), CALIBRATED)))
-        found = coverage(few, refined(network, few, Walk(4 * args.steps, noise=True, draws=19))[0])
+        found = coverage(few, refined(network, few, Walk(args.steps, noise=True, draws=19))[0])
         draw_reliability(found, args.calibration)
         print("\n" + "\n".join(f"{kind}: {c.line()}" for kind, c in found.items()))
 

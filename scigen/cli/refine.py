@@ -29,7 +29,9 @@ def refine(
     out: Annotated[Path | None, typer.Option(help="SDF to write; x-refined.sdf beside x.sdf if left out.")] = None,
     engine: Annotated[str, typer.Option(help="ode: one geometry; sde: --n draws; gfn2: GFN2-xTB's minimum.")] = "ode",
     n: Annotated[int, typer.Option("--n", min=1, help="Geometries of each molecule, with --engine sde.")] = 1,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the bridge; 1 is the plain regression.")] = 5,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps of the bridge [default: 1, the regression; 5 of draws].")
+    ] = None,
     draws: Annotated[int, typer.Option(min=0, help="Draws of the bridge behind the uncertainty; 0: none.")] = 4,
     start: Annotated[
         str, typer.Option(help="mmff: its MMFF94 minimum first, as in training; given: as it lies.")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Refined", "Request", "refine_records", "trained_sizes"]
 
 CHUNK = 256  # records in memory
+ODE_STEPS, SDE_STEPS = 1, 5  # nothing is nearer the truth than the regression; draws need a path to differ along
 SECONDS = {"ode": 10.0, "sde": 10.0, "gfn2": 60.0}  # for the start of one molecule; GFN2-xTB's minimum comes with it
 
 
@@ -35,12 +36,13 @@ class Request:
     """How to refine.
 
     `engine`: "ode" (one geometry, by the mean path of the bridge), "sde" (`n` draws from it) or "gfn2". `draws` walks
-    with noise give the uncertainty. `relax` brings every input to its MMFF94 minimum first.
+    with noise give the uncertainty. `steps` of either; None: one of the ode, five of draws. `relax` brings every input
+    to its MMFF94 minimum first.
     """
 
     engine: str = "ode"
     n: int = 1
-    steps: int = 5
+    steps: int | None = None
     draws: int = 4
     relax: bool = True
     seed: int = 0
@@ -137,11 +139,13 @@ def _geometries(
     def walked(walk: Walk) -> list[np.ndarray]:
         return refine(weights.network, starts, keys, walk, request.seed, request.batch, request.device)
 
+    def drawn(draws: int) -> list[np.ndarray]:
+        return walked(Walk(request.steps or SDE_STEPS, noise=True, draws=draws))
+
     if request.engine == "sde":
-        draws = walked(Walk(request.steps, noise=True, draws=max(request.n, request.draws)))
-        return [(x[: request.n], x) for x in draws]
-    noisy = walked(Walk(request.steps, noise=True, draws=request.draws)) if request.draws else [None] * len(starts)
-    return list(zip(walked(Walk(request.steps)), noisy, strict=True))
+        return [(x[: request.n], x) for x in drawn(max(request.n, request.draws))]
+    noisy = drawn(request.draws) if request.draws else [None] * len(starts)
+    return list(zip(walked(Walk(request.steps or ODE_STEPS)), noisy, strict=True))
 
 
 def _laid(record: Record, mol: Mol, found: np.ndarray, draws: np.ndarray | None, request: Request) -> Refined:
