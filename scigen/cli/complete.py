@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scigen.cli.device import chosen_device
-from scigen.cli.drawing import MeshFormat, Resolution, checked_mesh
+from scigen.cli.drawing import Decoder, MeshFormat, Resolution, checked_mesh
 from scigen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def complete(
     mesh: Annotated[bool, typer.Option("--mesh", help="Closed meshes too: completion_<rank>.<--format>.")] = False,
     suffix: MeshFormat = "glb",
     resolution: Resolution = 96,
+    decoder: Decoder = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed; draw k depends on (seed, k) alone.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of the table.")] = False,
@@ -62,6 +63,7 @@ def complete(
     from scigen.run.draw import category_index
     from scigen.run.partial import read_partial
     from scigen.run.report import append_error, locked_folder
+    from scigen.run.sample_meshes import mesh_decoder
 
     partial = read_partial(file)
     bridge = load_bridge(store.read(weights), codec)
@@ -69,10 +71,11 @@ def complete(
     request = Request(n, seed, mode, steps, points, category, not resample, place)
     config = {"n": n, "mode": mode, "steps": steps, "points": points, "category": category, "resample": resample}
     config |= {"mesh": suffix, "resolution": resolution} if mesh else {}
+    decode = mesh_decoder(bridge.codec, resolution, place, decoder) if mesh else None
     with locked_folder(out) as folder:
         outcome = complete_partial(bridge, partial, request)
         write_outcome(outcome, partial, request, bridge, config, file, folder)
-        open_ones = write_meshes(outcome, partial, bridge, resolution, suffix, folder, place) if mesh else {}
+        open_ones = write_meshes(outcome, partial, decode, suffix, folder) if decode else {}
         for index, reason in {**outcome.failed, **open_ones}.items():
             append_error(folder, index, reason)
     _show(outcome, partial, out, as_json, quiet)

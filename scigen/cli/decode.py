@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from scigen.cli.device import chosen_device
-from scigen.cli.drawing import Device, MeshFormat, Quiet, Resolution, checked_mesh
+from scigen.cli.drawing import Decoder, Device, MeshFormat, Quiet, Resolution, checked_mesh
 from scigen.errors import UsageError
 
 __all__ = ["decode"]
@@ -26,6 +26,7 @@ def decode(
         int | None, typer.Option(min=1, max=MOST, help="A cloud of so many points with normals in place of a mesh.")
     ] = None,
     codec: Annotated[str, typer.Option(help="Weights of the codec that encoded them.")] = "points-codec",
+    decoder: Decoder = None,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
@@ -43,15 +44,19 @@ def decode(
     place = chosen_device(device)
 
     from scigen.run.codec_of import codec_weights
-    from scigen.run.decode_shapes import decode_file
+    from scigen.run.decode_shapes import decode_clouds, decode_meshes
     from scigen.run.encode_shapes import read_latents
+    from scigen.run.sample_meshes import mesh_decoder
 
     coder = codec_weights(codec)
     shapes = read_latents(file, coder, place)
     if single and len(shapes) > 1:
         raise UsageError(f"--out {out}: `{file}` holds {len(shapes)} shapes; give a folder, a name without a suffix.")
     paths = [out] if single else [out / f"{name}{ending}" for name in shapes.ids]
-    failed = decode_file(shapes, coder, paths, resolution, points, place)
+    if points is None:
+        failed = decode_meshes(shapes, mesh_decoder(coder, resolution, place, decoder), paths)
+    else:
+        failed = decode_clouds(shapes, coder, paths, points, place)
     if not quiet:
         typer.echo(f"{len(paths) - len(failed)} shapes written to {out}")
     for name, reason in failed.items():

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from scigen.domains.points.sampler import Plan
 
 __all__ = [
-    "PROCESSES", "SOLVERS", "AsJson", "Batch", "Category", "Codec", "Device", "Guidance", "Index", "MeshFormat",
-    "ProcessName", "Quiet", "Resolution", "Seed", "SolverName", "Steps", "WeightsName", "checked", "checked_mesh",
-    "drawing_plan",
+    "PROCESSES", "SOLVERS", "AsJson", "Batch", "Category", "Codec", "Decoder", "Device", "Guidance", "Index",
+    "MeshFormat", "ProcessName", "Quiet", "Resolution", "Seed", "SolverName", "Steps", "WeightsName", "checked",
+    "checked_mesh", "drawing_plan",
 ]  # fmt: skip
 
 PROCESSES = ("flow", "vp", "ve", "subvp", "cosine")
@@ -41,6 +41,9 @@ Batch: TypeAlias = Annotated[
 ]
 Device: TypeAlias = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of a line.")]
+Decoder: TypeAlias = Annotated[
+    str | None, typer.Option(help="Weights of meshes/implicit [default: spectral Poisson through decoded points].")
+]
 MeshFormat: TypeAlias = Annotated[str, typer.Option("--format", help="glb, obj, stl or ply.")]
 Resolution: TypeAlias = Annotated[
     int, typer.Option(help="Cells along the grid that the surface is found on: 64, 96 or 128.")

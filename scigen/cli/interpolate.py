@@ -12,6 +12,7 @@ from scigen.cli.drawing import (
     AsJson,
     Category,
     Codec,
+    Decoder,
     Device,
     Guidance,
     MeshFormat,
@@ -37,6 +38,7 @@ def interpolate(
     category: Category = None,
     weights: WeightsName = "points-prior",
     codec: Codec = None,
+    decoder: Decoder = None,
     process: ProcessName = "flow",
     steps: Steps = 50,
     guidance: Guidance = None,
@@ -61,9 +63,9 @@ def interpolate(
     from scigen.run.sample_meshes import latent_model
 
     model, _ = latent_model(weights, codec, category)  # what is wrong must not take the folder
-    request = Between(first, last, n, plan, category, resolution, place)
+    request = Between(first, last, n, plan, category, resolution, place, decoder)
     how = {"process": process, "steps": steps, "guidance": guidance}
-    config = {**how, "n": n, "category": category, "resolution": resolution, "format": suffix}
+    config = {**how, "n": n, "category": category, "resolution": resolution, "format": suffix, "decoder": decoder}
     with locked_folder(out) as folder:
         outcome = between(model, request)
         for index, reason in outcome.failed.items():

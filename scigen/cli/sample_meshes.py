@@ -13,6 +13,7 @@ from scigen.cli.drawing import (
     Batch,
     Category,
     Codec,
+    Decoder,
     Device,
     Guidance,
     Index,
@@ -54,6 +55,7 @@ def sample_meshes(
     ] = None,
     weights: WeightsName = "points-prior",
     codec: Codec = None,
+    decoder: Decoder = None,
     seed: Seed = 0,
     index: Index = None,
     process: ProcessName = "flow",
@@ -91,11 +93,19 @@ def sample_meshes(
     begun = beginning(like, coder, strength, keep, place) if like else None
     request = Request(n, seed, plan, 0, category, index or None, batch_size, place, begun and begun.original)
     how = {"process": process, "solver": solver, "steps": steps, "guidance": guidance, "like": begun and begun.facts}
-    config = {**how, "n": n, "category": category, "index": index, "resolution": resolution, "format": suffix}
+    config = {
+        **how,
+        "n": n,
+        "category": category,
+        "index": index,
+        "resolution": resolution,
+        "format": suffix,
+        "decoder": decoder,
+    }
+    decode = mesh_decoder(coder, resolution, place, decoder)
     with locked_folder(out) as folder, bars(quiet or as_json) as progress:
-        decoder = mesh_decoder(coder, resolution, place)
         outcome = sample_meshes(
-            model, request, decoder, progress, lambda d: append_error(folder, d.index, d.reason or "")
+            model, request, decode, progress, lambda d: append_error(folder, d.index, d.reason or "")
         )
         files = write_outcome(outcome, request, model, config, folder, suffix, begun and begun.frame)
     _show(outcome, request, out, files, as_json, quiet)

@@ -70,6 +70,7 @@ _USES = {
     "points-prior": "scigen sample points --weights {}",
     "points-bridge": "scigen complete FILE --weights {}",
     "points-raw": "scigen sample points --weights {}",
+    "meshes-implicit": "scigen sample meshes --decoder {}",
 }
 
 

@@ -12,11 +12,13 @@ import torch
 from torch import nn
 
 from scigen.process import affine
-from scigen.run import build_points
+from scigen.run import build_meshes, build_points
 from scigen.run.schema import (
     BridgeConfig,
     CodecConfig,
     Config,
+    ImplicitConfig,
+    ImplicitShapeConfig,
     MoleculeConfig,
     Network,
     NetworkConfig,
@@ -83,6 +85,8 @@ def named_grid(name: str) -> Callable[[int], list[float]]:
 
 def network(config: Network) -> nn.Module:
     """An untrained network of the given kind and shape."""
+    if isinstance(config, ImplicitShapeConfig):
+        return build_meshes.implicit_network(config)
     if not isinstance(config, NetworkConfig):
         return build_points.points_network(config)
     if config.kind == "e3nn":
@@ -111,6 +115,8 @@ def training_task(
 
     torch.manual_seed(config.train.seed)  # the one place that touches the global generator: initial weights
     net = network(config.network)
+    if isinstance(config, ImplicitConfig):
+        return build_meshes.implicit_task(config, net, [data] if data else config.data, str(device), say)
     if not isinstance(config, MoleculeConfig | RefineConfig):
         return _points_task(config, net, [data] if data else config.data, str(device), say)
     path = data or cache_dir() / f"{config.data}.npz"

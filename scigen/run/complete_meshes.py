@@ -7,28 +7,26 @@ from typing import Any
 
 import numpy as np
 
+from scigen.domains.meshes.decode import MeshDecoder
 from scigen.domains.shapes.frame import Frame
 from scigen.errors import NumericError
 from scigen.io.shape import Mesh
 from scigen.io.viewer import write_viewer
-from scigen.run.complete import Bridge, Outcome
+from scigen.run.complete import Outcome
 from scigen.run.mesh_files import mesh_rows, placed, save_mesh
 from scigen.run.partial import Partial
 from scigen.run.report import write_json
-from scigen.run.sample_meshes import mesh_decoder
 
 __all__ = ["write_meshes"]
 
 
-def write_meshes(
-    outcome: Outcome, partial: Partial, bridge: Bridge, size: int, suffix: str, folder: Path, device: str = "cpu"
-) -> dict[int, str]:
+def write_meshes(outcome: Outcome, partial: Partial, decoder: MeshDecoder, suffix: str, folder: Path) -> dict[int, str]:
     """Write `completion_<rank>.<suffix>`, the page `completions.html` and `meshes.json`; failures by the draw's number.
 
     The decoder knows nothing of the input but what the latent points say: what was observed is drawn anew. Raises
     `UsageError` where the format cannot hold a mesh in its place.
     """
-    decoder, failed = mesh_decoder(bridge.codec, size, device), {}
+    failed: dict[int, str] = {}
     shown: dict[str, Mesh] = {}
     rows: list[dict[str, Any]] = []
     for rank, one in enumerate(outcome.ranked, start=1):

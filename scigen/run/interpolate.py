@@ -39,6 +39,7 @@ class Between:
     category: str | None = None
     size: int = 96
     device: str = "cpu"
+    decoder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def between(model: Model, request: Between) -> Outcome:
     known = {} if category is None else {"category": torch.full((1,), category, device=request.device)}
     a, b = (scale.enter(end.latents.map(lambda v: v.to(request.device))).replace(**known) for end in (first, last))
     way = interpolate(network, request.plan, a, b, request.n)
-    decoder, drawn = mesh_decoder(codec, request.size, request.device), time.perf_counter()
+    decoder, drawn = mesh_decoder(codec, request.size, request.device, request.decoder), time.perf_counter()
     found = {one.index: decoded(one, decoder) for one in split(scale.leave(way.shapes), range(request.n))}
     meshes = {k: mesh for k, (mesh, _) in found.items() if mesh is not None}
     failed = {k: reason or "" for k, (mesh, reason) in found.items() if mesh is None}

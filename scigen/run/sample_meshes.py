@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from scigen.domains.meshes.decode import MeshDecoder, PoissonDecoder
+from scigen.domains.meshes.implicit import ImplicitDecoder
 from scigen.domains.meshes.surface import Extracted
 from scigen.domains.shapes.frame import Frame
 from scigen.errors import InputError
+from scigen.nn.implicit import ImplicitNetwork
 from scigen.nn.point_codec import PointCodec
+from scigen.run.codec_of import matching_codec
 from scigen.run.draw import Failure, Model, Outcome, Progress, Request, category_index, draw_decoded, load_model
 from scigen.run.mesh_files import FORMATS, mesh_rows, placed, save_mesh, show_meshes
 from scigen.run.report import sha256, write_run
@@ -33,9 +36,18 @@ def latent_codec(model: Model) -> Weights:
     return model.codec
 
 
-def mesh_decoder(codec: Weights, size: int, device: str = "cpu") -> MeshDecoder:
-    """The decoder of a codec's latent points on a grid of `size`^3 cells."""
-    return PoissonDecoder(cast(PointCodec, codec.network).to(device), size)
+def mesh_decoder(codec: Weights, size: int, device: str = "cpu", implicit: str | None = None) -> MeshDecoder:
+    """The decoder of a codec's latent points on a grid of `size`^3: spectral Poisson, or the weights named `implicit`.
+
+    Raises `InputError` where those are something else, or were trained on another codec.
+    """
+    if implicit is None:
+        return PoissonDecoder(cast(PointCodec, codec.network).to(device), size)
+    weights = read(implicit)
+    if (domain := weights.card.get("domain")) != "meshes-implicit":
+        raise InputError(f"The weights '{weights.path}' are for {domain}, no decoder; give those of `meshes/implicit`.")
+    matching_codec(weights, str(codec.path))
+    return ImplicitDecoder(cast(ImplicitNetwork, weights.network).to(device), size)
 
 
 def sample_meshes(

@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
     "BridgeConfig", "BridgeLossConfig", "CodecConfig", "CodecLossConfig", "CodecShapeConfig", "Config",
-    "LatentNetworkConfig", "LossConfig", "MoleculeConfig", "Network", "NetworkConfig", "PointNetworkConfig",
-    "PriorConfig", "PriorLossConfig", "RawConfig", "RefineConfig", "RefineLossConfig", "TrainConfig", "network_schema",
+    "ImplicitConfig", "ImplicitLossConfig", "ImplicitShapeConfig", "LatentNetworkConfig", "LossConfig",
+    "MoleculeConfig", "Network", "NetworkConfig", "PointNetworkConfig", "PriorConfig", "PriorLossConfig", "RawConfig",
+    "RefineConfig", "RefineLossConfig", "TrainConfig", "network_schema",
 ]  # fmt: skip
 
 Momentum = Annotated[float, Field(ge=0, lt=1)]
@@ -135,6 +136,18 @@ class PointNetworkConfig(_Headed):
     octaves: int = Field(6, ge=0, le=12)
 
 
+class ImplicitShapeConfig(_Headed):
+    """Shape of the implicit decoder (see `nn.implicit.ImplicitShape`)."""
+
+    feature: int = Field(32, ge=2)  # of the codec
+    width: int = Field(128, ge=8)
+    heads: int = Field(4, ge=1)
+    layers: int = Field(3, ge=1)
+    axes: int = Field(16, ge=1)
+    neighbours: int = Field(8, ge=2)
+    hidden: int = Field(64, ge=8)
+
+
 class PriorLossConfig(_Strict):
     """Weights of the loss terms (see `domains.points.prior_task.PriorLoss`)."""
 
@@ -151,6 +164,15 @@ class BridgeLossConfig(_Strict):
     feat: float = Field(1.0, ge=0)
     at_start: float = Field(0.2, ge=0, le=1)
     forget: float = Field(0.1, ge=0, le=1)
+
+
+class ImplicitLossConfig(_Strict):
+    """What a step asks and the noise (see `domains.meshes.implicit_task.ImplicitLoss`)."""
+
+    truncate: float = Field(0.08, gt=0)
+    queries: int = Field(1024, ge=1)
+    pos_noise: float = Field(0.015, ge=0)
+    feat_noise: float = Field(0.1, ge=0)
 
 
 class _Run(_Strict):
@@ -211,6 +233,18 @@ class BridgeConfig(_Run):
     loss: BridgeLossConfig = BridgeLossConfig()
 
 
+class ImplicitConfig(_Run):
+    """Train signed distances asked of the latent points of closed meshes."""
+
+    domain: Literal["meshes-implicit"]
+    data: list[str] = Field(min_length=1)  # `procedural`, or folders of closed meshes
+    codec: str = "points-codec"
+    objects: int = Field(100, ge=1)  # of each generated family
+    places: int = Field(4096, ge=16)  # of each shape where the distance is known
+    network: ImplicitShapeConfig = ImplicitShapeConfig()
+    loss: ImplicitLossConfig = ImplicitLossConfig()
+
+
 class RawConfig(_Run):
     """Train raw points from noise: the baseline without a codec."""
 
@@ -222,8 +256,10 @@ class RawConfig(_Run):
     loss: PriorLossConfig = PriorLossConfig()
 
 
-Network: TypeAlias = NetworkConfig | CodecShapeConfig | LatentNetworkConfig | PointNetworkConfig
-Config: TypeAlias = MoleculeConfig | RefineConfig | CodecConfig | PriorConfig | BridgeConfig | RawConfig
+Network: TypeAlias = NetworkConfig | CodecShapeConfig | LatentNetworkConfig | PointNetworkConfig | ImplicitShapeConfig
+Config: TypeAlias = (
+    MoleculeConfig | RefineConfig | CodecConfig | PriorConfig | BridgeConfig | RawConfig | ImplicitConfig
+)
 
 
 def network_schema(domain: str) -> type[Network]:
