@@ -93,15 +93,8 @@ def sample_meshes(
     begun = beginning(like, coder, strength, keep, place) if like else None
     request = Request(n, seed, plan, 0, category, index or None, batch_size, place, begun and begun.original)
     how = {"process": process, "solver": solver, "steps": steps, "guidance": guidance, "like": begun and begun.facts}
-    config = {
-        **how,
-        "n": n,
-        "category": category,
-        "index": index,
-        "resolution": resolution,
-        "format": suffix,
-        "decoder": decoder,
-    }
+    what = {"n": n, "category": category, "index": index}
+    config = {**how, **what, "resolution": resolution, "format": suffix, "decoder": decoder}
     decode = mesh_decoder(coder, resolution, place, decoder)
     with locked_folder(out) as folder, bars(quiet or as_json) as progress:
         outcome = sample_meshes(
