@@ -16,7 +16,7 @@ from scigen.errors import InputError, UsageError
 from scigen.io.atomic import make_folder
 from scigen.run.report import write_json
 
-__all__ = ["prepare_points"]
+__all__ = ["named_corpus", "plain_title", "prepare_points"]
 
 _TOLD_EVERY = 2000  # shapes
 _PER_FAMILY = 500
@@ -38,8 +38,8 @@ def prepare_points(
     """
     if points < 1:
         raise UsageError(f"{points} points for each shape; ask for one or more.")
-    corpus = _generated(source, per_family) if name == "procedural" else _read(name, source, title, per_family)
-    path = shapes_path(_plain(title or corpus.name))
+    corpus = named_corpus(name, source, title, per_family)
+    path = shapes_path(plain_title(title or corpus.name))
     make_folder(path.parent)
     say(f"{len(corpus):,} shapes in {len(corpus.categories)} categories; licence: {corpus.licence}")
     say(f"Drawing up to {points:,} points from each ...")
@@ -56,6 +56,18 @@ def prepare_points(
     counts = ", ".join(f"{count:,} {split}" for split, count in facts["splits"].items())
     say(f"{len(packing.shapes):,} shapes ({counts}), {len(packing.failed)} failed, written to {path}")
     return packing
+
+
+def named_corpus(name: str, source: Path | None, title: str | None, per_family: int | None) -> Corpus:
+    """The collection `name`, made or read from `source`. Raises UsageError and InputError as `prepare_points`."""
+    return _generated(source, per_family) if name == "procedural" else _read(name, source, title, per_family)
+
+
+def plain_title(title: str) -> str:
+    """A title that is the name of a file. Raises UsageError for another."""
+    if not title or title != Path(title).name or title.startswith("."):
+        raise UsageError(f"'{title}' cannot name a file in the cache; give a plain name with `--name`.")
+    return title
 
 
 def _generated(source: Path | None, per_family: int | None) -> Corpus:
@@ -95,13 +107,6 @@ def _read(name: str, source: Path | None, title: str | None, per_family: int | N
     if not source.exists():
         raise InputError(f"`{source}` does not exist; check the path.")
     return makers[name](source)
-
-
-def _plain(title: str) -> str:
-    """A title that is the name of a file."""
-    if not title or title != Path(title).name or title.startswith("."):
-        raise UsageError(f"'{title}' cannot name a file in the cache; give a plain name with `--name`.")
-    return title
 
 
 def _tell(total: int, say: Callable[[str], None], done: int) -> None:

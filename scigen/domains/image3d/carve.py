@@ -154,7 +154,7 @@ class _Sight:
         last = self.pose.pixels - 1
         at = np.clip(xy, 0, last)
         low = np.minimum(at.astype(np.int32), last - 1)
-        x, y = (at - low).T
+        x, y = (at - low.astype(np.float32)).T
         total, least = np.zeros(len(nodes), np.float32), np.full(len(nodes), np.inf, np.float32)
         most = -least
         for row, column, weight in ((0, 0, (1 - x) * (1 - y)), (0, 1, x * (1 - y)), (1, 0, (1 - x) * y), (1, 1, x * y)):
@@ -206,7 +206,7 @@ def _bilinear(padded: np.ndarray, xy: np.ndarray) -> np.ndarray:
     """Between pixel centres of a picture with a ring around it, at columns and rows `[P, 2]` of the picture within."""
     at = np.clip(xy + 1, 0, len(padded) - 1 - 1e-3)
     column, row = at.astype(np.int32).T
-    x, y = (at - at.astype(np.int32)).T
+    x, y = (at % 1).T
     upper = padded[row, column] * (1 - x) + padded[row, column + 1] * x
     lower = padded[row + 1, column] * (1 - x) + padded[row + 1, column + 1] * x
     return upper * (1 - y) + lower * y

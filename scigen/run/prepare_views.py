@@ -1,0 +1,63 @@
+"""`scigen data prepare views`: render a collection of shapes once, into the cache, with its facts beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from scigen.domains.image3d.rendering import Rendered, render_set
+from scigen.domains.image3d.viewset import save_views, views_path
+from scigen.domains.shapes.pack import load_shapes
+from scigen.domains.shapes.sets import SPLITS, ShapeSet
+from scigen.errors import UsageError
+from scigen.io.atomic import make_folder
+from scigen.run.prepare_shapes import named_corpus, plain_title
+from scigen.run.report import write_json
+
+__all__ = ["prepare_views"]
+
+_TOLD_EVERY = 200  # shapes
+
+
+def prepare_views(
+    name: str,
+    source: Path | None,
+    title: str | None,
+    pixels: int,
+    pictures: int,
+    say: Callable[[str], None],
+    per_family: int | None = None,
+) -> Rendered:
+    """Render the collection `name` into the cache under `title` (its own name unless told).
+
+    `procedural` shapes are made; others are read from `source`, or, without one, are the points that
+    `scigen data prepare points` packed under that name. `say` receives one line per stage. Raises UsageError for an
+    unknown name and for sizes out of range, InputError when nothing can be seen, ResourceError.
+    """
+    if not 16 <= pixels <= 256 or not 1 <= pictures <= 64:
+        raise UsageError(f"{pictures} pictures of {pixels} pixels; ask for 1 to 64, of 16 to 256 pixels a side.")
+    shapes: ShapeSet
+    if name != "procedural" and source is None:
+        shapes = load_shapes(name)
+    else:
+        shapes = named_corpus(name, source, title, per_family)
+    path = views_path(plain_title(title or shapes.name))
+    make_folder(path.parent)
+    say(f"{len(shapes):,} shapes in {len(shapes.categories)} categories; licence: {shapes.licence}")
+
+    def tell(done: int) -> None:
+        if done % _TOLD_EVERY == 0:
+            say(f"{done:,} of {len(shapes):,} shapes")
+
+    made = render_set(shapes, pixels, pictures, tell=tell)
+    save_views(path, made.views)
+    splits = {split: len(made.views.where(split)) for split in SPLITS}
+    facts = {"content_sha256": made.views.content_hash(), "licence": made.views.licence, "shapes": len(made.views),
+             "pixels": pixels, "pictures": pictures, "splits": splits, "failed": made.failed}  # fmt: skip
+    write_json(path.with_suffix(".json"), facts)
+    for shape, reason in list(made.failed.items())[:5]:
+        say(f"Not seen: {shape}: {reason}")
+    counts = ", ".join(f"{count:,} {split}" for split, count in splits.items())
+    size = path.stat().st_size / 1e6
+    say(f"{len(made.views):,} shapes ({counts}), {len(made.failed)} failed, {size:.1f} MB written to {path}")
+    return made
