@@ -30,7 +30,7 @@ _NOISE = 1.1  # of a description, times the root of the number of points; no two
 
 @dataclass(frozen=True)
 class _Posed:
-    """Points about their mean, at unit root mean square, and how far off another sampling would be (`_off`)."""
+    """Points as `_centred` leaves them, searchable, and how far off another sampling of them would be (`_off`)."""
 
     cloud: Indexed
     floor: tuple[float, float]
@@ -73,7 +73,7 @@ def likeness(a: np.ndarray, b: np.ndarray) -> float:
     """How far two clouds lie off each other, in the best of four turns about y, over what two samplings of one shape
     do: about 1 for these. The larger of two ratios, of the mean distance and of the one that 2 % of points exceed.
     """
-    return _likeness(_posed(a), _posed(b))
+    return _likeness(_centred(a), _posed(_centred(b)))
 
 
 def _met(
@@ -89,16 +89,21 @@ def _met(
     for k, near in zip(late.tolist(), found):
         if not near:
             continue
-        mine = _posed(points(k))
+        mine = _posed(_centred(points(k)))
         near = sorted(near, key=lambda j: float(np.square(table[early[j]] - table[k]).sum()))
-        if any(_likeness(mine, _posed(points(int(early[j])))) <= LIKE for j in near):
+        if any(_likeness(_centred(points(int(early[j]))), mine) <= LIKE for j in near):
             yield k
 
 
-def _posed(points: np.ndarray) -> _Posed:
+def _centred(points: np.ndarray) -> np.ndarray:
+    """Some of the points about their mean, at unit root mean square."""
     x = points[:_COMPARED].astype(np.float64)
     x = x - points.mean(0, dtype=np.float64)
-    cloud = indexed(x / max(float(np.sqrt(np.square(x).sum(1).mean())), 1e-12))
+    return x / max(float(np.sqrt(np.square(x).sum(1).mean())), 1e-12)
+
+
+def _posed(x: np.ndarray) -> _Posed:
+    cloud = indexed(x)
     return _Posed(cloud, _off(twin(cloud)))
 
 
@@ -107,14 +112,15 @@ def _off(m: Matches) -> tuple[float, float]:
     return chamfer_l1(m), float(np.quantile(m.a, 0.98) + np.quantile(m.b, 0.98)) / 2
 
 
-def _likeness(a: _Posed, b: _Posed) -> float:
-    """The same for posed shapes; infinite where a first look finds them too far apart in every turn."""
-    glance, found = a.cloud.points[:: max(1, len(a.cloud.points) // _GLANCE)], [np.inf]
-    for turn in range(4):
-        if b.cloud.tree.query(_turned(glance, turn))[0].mean() <= _FAR * b.floor[0]:
-            off = _off(match(indexed(_laid(_turned(a.cloud.points, turn), b.cloud)), b.cloud))
-            found.append(max(2 * x / (p + q) for x, p, q in zip(off, a.floor, b.floor)))
-    return min(found)
+def _likeness(a: np.ndarray, b: _Posed) -> float:
+    """The same of centred points; infinite where a first look finds them too far apart in every turn."""
+    limit = _FAR * b.floor[0]
+    turns = [x for k in range(4) if b.cloud.tree.query((x := _turned(a, k))[:_GLANCE])[0].mean() <= limit]
+    if not turns:
+        return np.inf
+    floor = _posed(a).floor
+    found = [_off(match(indexed(_laid(x, b.cloud)), b.cloud)) for x in turns]
+    return min(max(2 * x / (p + q) for x, p, q in zip(off, floor, b.floor)) for off in found)
 
 
 def _laid(x: np.ndarray, onto: Indexed) -> np.ndarray:
