@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from scigen.nn.embed import LogSnrEmbedding, radial_basis
-from scigen.state import State, center
+from scigen.state import State, center, pair_mask
 
 __all__ = ["GraphTransformer", "TransformerConfig"]
 
@@ -176,9 +176,13 @@ def root_mean_square(v: Tensor, mask: Tensor) -> Tensor:
 
 
 def pull(coefficient: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    """sum_j c_ij (v_j - v_i) / sqrt(n) over real j: `[B, N, N, C]`, `[B, N, 3, C] -> [B, N, 3, C]`."""
+    """sum_j c_ij (v_j - v_i) / sqrt(n) over real j, 0 for padding i: `[B, N, N, C]`, `[B, N, 3, C] -> [B, N, 3, C]`.
+
+    Vectors of padding begin at 0 and so stay there. No norm holds them: their squares would grow layer by layer to
+    infinity, and 0 times that is no number.
+    """
     count = mask.sum(1).clamp(min=1).to(v.dtype).sqrt()
-    c = coefficient.to(v.dtype) * (mask[:, None, :, None] / count[:, None, None, None])
+    c = coefficient.to(v.dtype) * (pair_mask(mask)[..., None] / count[:, None, None, None])
     towards = torch.einsum("bijc,bjkc->bikc", c, v)
     return towards - c.sum(2)[:, :, None] * v
 

@@ -77,6 +77,16 @@ def test_padding_does_not_show(kind, dtype, remembers):
     assert gap(cut, run(net, x, previous), x.mask) < TOLERANCE[dtype]
 
 
+def test_vectors_of_padding_stay_zero(dtype):
+    """They enter no norm: were they to grow, their squares would pass every bound within a few layers."""
+    net, x = small("transformer", dtype), noised(dtype)
+    assert not x.mask.all()
+    (h, v, e), context = net.start(x, levels(x), belief_of(x))
+    for layer in net.layers:
+        h, v, e = layer(h, v, e, *context)
+        assert not v[~x.mask].any() and v[x.mask].any()
+
+
 @every_network
 @with_and_without
 def test_the_batch_does_not_show(kind, dtype, remembers):
