@@ -107,7 +107,7 @@ def test_from_a_folder_of_meshes_to_samples_and_completions(place: Place, tmp_pa
 def test_a_prepared_collection_is_the_same_data(place: Place, tmp_path: Path) -> None:
     line = ["data", "prepare", "points", "folder", "--source", place.meshes, "--name", "meshes", "--quiet"]
     assert run([str(word) for word in line]) == 0
-    assert len(load_shapes("meshes")) == 8
+    assert len(load_shapes("meshes")) == 7, "the ball among the test shapes is one of the others, but for its size"
     assert on_latents("prior", None, tmp_path / "a", place.codec, data="[meshes]") == 0
     assert on_latents("prior", place.meshes, tmp_path / "b", place.codec) == 0
     assert card(tmp_path / "a")["data"] == card(tmp_path / "b")["data"]
