@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import struct
+import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,14 +76,16 @@ def _decoded(path: Path) -> Image:
 
     input_size(path)
     try:
-        with Image.open(path, formats=FORMATS) as opened:
+        # Pillow warns of what is refused or mended below.
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as opened:
             _check(opened, path)
             opened.load()
             return ImageOps.exif_transpose(opened)
     except MemoryError as error:
         raise ResourceError(f"`{path}` needs more memory than there is; scale it down first.") from error
     except Image.DecompressionBombError as error:
-        raise InputError(f"`{path}` has more than {MOST:,} pixels; scale it down first.") from error
+        count = int((re.search(r"\d+", str(error)) or ["0"])[0])
+        raise InputError(f"`{path}` has {count:,} pixels, more than {MOST:,}; scale it down first.") from error
     except Image.UnidentifiedImageError as error:
         raise InputError(f"`{path}` is not a picture that can be read; give one of {', '.join(FORMATS)}.") from error
     except _BROKEN as error:

@@ -9,7 +9,7 @@ import numpy as np
 from scigen.errors import InputError
 from scigen.io.images import Picture
 
-__all__ = ["FILLED", "Subject", "framed", "subject_of"]
+__all__ = ["FILLED", "Subject", "framed", "framed_mask", "subject_of"]
 
 FILLED = 0.9  # of the frame that the longer side of the object takes
 _LEAST, _MOST = 0.002, 0.98  # share of the picture that an object covers
@@ -47,18 +47,28 @@ def framed(rgb: np.ndarray, mask: np.ndarray, pixels: int) -> Subject:
 
     Areas are averaged, colours weighted by the mask. Raises InputError for an empty mask.
     """
-    rows, columns = (np.flatnonzero((mask > 0.5).any(axis)) for axis in (1, 0))
-    if not len(rows):
-        raise InputError("the picture shows no object; nothing in it is opaque.")
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    half = max(bottom - top, right - left) / FILLED / 2
-    middle = ((left + right) / 2, (top + bottom) / 2)
-    box = (middle[0] - half, middle[1] - half, middle[0] + half, middle[1] + half)
+    box = _frame(mask)
     cover = _window(mask, box, pixels)
     colour = np.stack([_window(mask * rgb[..., c], box, pixels) for c in range(3)], -1)
     inside = cover[..., None] > 1e-3
     colour = np.where(inside, colour / np.maximum(cover[..., None], 1e-3), 1.0)
     return Subject(colour.clip(0, 1).astype(np.float32), cover.clip(0, 1).astype(np.float32))
+
+
+def framed_mask(mask: np.ndarray, pixels: int) -> np.ndarray:
+    """The coverage alone of `framed`, `[pixels, pixels]` float32. Raises InputError for an empty mask."""
+    return _window(mask, _frame(mask), pixels).clip(0, 1)
+
+
+def _frame(mask: np.ndarray) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom of the square that the object is centred in."""
+    rows, columns = (np.flatnonzero((mask > 0.5).any(axis)) for axis in (1, 0))
+    if not len(rows):
+        raise InputError("the picture shows no object; nothing in it is opaque.")
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    half = max(bottom - top, right - left) / FILLED / 2
+    x, y = (left + right) / 2, (top + bottom) / 2
+    return x - half, y - half, x + half, y + half
 
 
 def _window(plane: np.ndarray, box: tuple[float, float, float, float], pixels: int) -> np.ndarray:
