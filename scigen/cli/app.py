@@ -19,6 +19,7 @@ from scigen.cli.doctor import doctor
 from scigen.cli.encode import encode
 from scigen.cli.guard import guarded
 from scigen.cli.interpolate import interpolate
+from scigen.cli.reconstruct import reconstruct, views
 from scigen.cli.refine import refine
 from scigen.cli.sample import sample_molecules
 from scigen.cli.sample_meshes import sample_meshes
@@ -57,6 +58,8 @@ app.command()(complete)
 app.command()(encode)
 app.command()(decode)
 app.command()(interpolate)
+app.command()(reconstruct)
+app.command()(views)
 app.command()(refine)
 app.command()(train)
 app.command()(check)

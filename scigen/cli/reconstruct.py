@@ -1,0 +1,158 @@
+"""`scigen reconstruct` and `scigen views`: a picture to the other sides of its object, and to a mesh."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scigen.errors import UsageError
+
+if TYPE_CHECKING:
+    from scigen.domains.image3d.rig import CameraRig
+    from scigen.run.reconstruct import Outcome
+
+__all__ = ["reconstruct", "views"]
+
+PRIORS = ("retrieval", "mean", "oracle", "folder")
+RIGS = ("cube", "zero123plus-1.1", "zero123plus-1.2", "wonder3d")
+MAKERS = ("auto", "carve", "fit")
+
+File = Annotated[Path, typer.Argument(help="PNG, JPEG, WebP, BMP, GIF or TIFF of one object.")]
+Prior = Annotated[str, typer.Option(help=f"Where the other sides come from: {', '.join(PRIORS)}.")]
+Set = Annotated[
+    str, typer.Option("--set", help="Rendered views for retrieval and mean: a name in the cache or a file.")
+]
+Truth = Annotated[Path | None, typer.Option(help="Mesh that --prior oracle looks at.")]
+Folder = Annotated[Path | None, typer.Option(help="Folder that --prior folder reads.")]
+Rig = Annotated[str, typer.Option(help=f"Cameras of oracle and folder: {', '.join(RIGS)}.")]
+MaskFile = Annotated[Path | None, typer.Option("--mask", help="Picture of the object's outline, white on black.")]
+Samples = Annotated[int, typer.Option(min=1, max=64, help="Draws of the prior.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the draws.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No summary.")]
+
+
+def reconstruct(
+    file: File,
+    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("out/reconstruct"),
+    prior: Prior = "retrieval",
+    views_of: Set = "procedural",
+    mesh: Truth = None,
+    folder: Folder = None,
+    rig: Rig = "cube",
+    mask: MaskFile = None,
+    samples: Samples = 1,
+    recon: Annotated[
+        str, typer.Option(help="carve: from depth; fit: from masks and normals; auto: as the views allow.")
+    ] = "auto",
+    grid: Annotated[int, typer.Option(min=32, max=192, help="Nodes along a side when carving, even.")] = 96,
+    votes: Annotated[int, typer.Option(min=1, max=6, help="Views that must agree before they carve.")] = 1,
+    seed: Seed = 0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a closed mesh of the object in a picture: a prior imagines its other sides, a reconstructor fuses them.
+
+    The object is cut out by the picture's transparency, by --mask, or by the colour of its border. Every draw becomes a
+    GLB in the unit frame (y up, sphere of diameter 1); best first, by how well some view of it covers the picture.
+
+    Exit code 4: written, but some draws left no mesh; errors.jsonl lists them.
+    """
+    _known("--recon", recon, MAKERS)
+    if grid % 2:
+        raise UsageError(f"--grid {grid}: give an even number.")
+    chosen = _prior(prior, views_of, mesh, folder, rig)
+
+    from scigen.domains.image3d.carve import Carving
+    from scigen.domains.image3d.reconstruct import Reconstruct
+    from scigen.run.picture import prior_of, subject_in
+    from scigen.run.reconstruct import reconstruct_picture, write_outcome
+    from scigen.run.report import append_error, locked_folder
+
+    maker, subject = prior_of(*chosen), subject_in(file, mask)
+    how = Reconstruct(Carving(grid, min(votes, len(maker.rig))), always_fit=recon == "fit")
+    config = {"prior": prior, "set": views_of, "rig": rig, "samples": samples, "recon": recon, "grid": grid,
+              "votes": votes}  # fmt: skip
+    with locked_folder(out) as place:
+        outcome = reconstruct_picture(subject, maker, how, samples, seed)
+        for index, reason in outcome.failed.items():
+            append_error(place, index, reason)
+        write_outcome(outcome, subject, config, seed, file, place)
+    _show(outcome, out, as_json, quiet)
+    if outcome.failed:
+        raise typer.Exit(4)
+
+
+def views(
+    file: File,
+    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("out/views"),
+    prior: Prior = "retrieval",
+    views_of: Set = "procedural",
+    mesh: Truth = None,
+    folder: Folder = None,
+    rig: Rig = "cube",
+    mask: MaskFile = None,
+    samples: Samples = 1,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Imagine the other sides of the object in a picture, and stop there: archives of arrays and a sheet."""
+    chosen = _prior(prior, views_of, mesh, folder, rig)
+
+    from scigen.run.picture import prior_of, subject_in
+    from scigen.run.reconstruct import imagine, write_views_only
+    from scigen.run.report import locked_folder
+
+    maker, subject = prior_of(*chosen), subject_in(file, mask)
+    config = {"prior": prior, "set": views_of, "rig": rig, "samples": samples}
+    with locked_folder(out) as place:
+        drawn, timings = imagine(maker, subject, samples, seed)
+        write_views_only(drawn, subject, config, seed, file, timings, place)
+    if not quiet:
+        typer.echo(f"{len(drawn)} sets of {len(maker.rig)} views in {timings['views']:.1f} s, written to {out}")
+
+
+def _prior(
+    name: str, views_of: str, mesh: Path | None, folder: Path | None, rig: str
+) -> tuple[str, str, Path | None, CameraRig]:
+    """What a prior is made from: its name, the set, the file or folder, the cameras."""
+    _known("--prior", name, PRIORS)
+    _known("--rig", rig, RIGS)
+    for wanted, option, given in (("oracle", "--mesh", mesh), ("folder", "--folder", folder)):
+        if (name == wanted) != (given is not None):
+            raise UsageError(f"--prior {name}: {option} goes with --prior {wanted}, and that with it.")
+    if rig != "cube" and name in ("retrieval", "mean"):
+        raise UsageError(f"--rig {rig}: --prior {name} knows the views of a cube alone.")
+
+    from scigen.domains.image3d import rig as rigs
+
+    cameras = {"cube": rigs.CUBE, "zero123plus-1.1": rigs.ZERO123PLUS_11, "zero123plus-1.2": rigs.ZERO123PLUS_12,
+               "wonder3d": rigs.WONDER3D}  # fmt: skip
+    return name, views_of, mesh or folder, cameras[rig]
+
+
+def _known(option: str, name: str, names: tuple[str, ...]) -> None:
+    from scigen.cli.thresholds import suggest
+
+    if name not in names:
+        raise UsageError(f"`{option} {name}`: there is no such name; {suggest(name, names)}")
+
+
+def _show(outcome: Outcome, out: Path, as_json: bool, quiet: bool) -> None:
+    from scigen.run.reconstruct import ranking
+
+    rows = ranking(outcome)
+    if as_json:
+        import json
+
+        failed = [{"draw": index, "reason": reason} for index, reason in outcome.failed.items()]
+        document = {"out": str(out), "ranking": rows, "failed": failed, "timings": outcome.timings}
+        typer.echo(json.dumps(document, indent=2))
+    elif not quiet:
+        best, seconds = rows[0], sum(outcome.timings.values())
+        typer.echo(
+            f"{len(rows)} closed meshes in {seconds:.1f} s; the best covers {best['reprojection_iou']:.0%} of the"
+            f" picture's outline. Written to {out}: {best['file']}, views.png, turntable.gif"
+        )
