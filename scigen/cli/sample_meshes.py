@@ -91,7 +91,7 @@ def sample_meshes(
 
     model, coder = latent_model(weights, codec, category)  # what is wrong must not take the folder
     begun = beginning(like, coder, strength, keep, place) if like else None
-    request = Request(n, seed, plan, 0, category, index or None, batch_size, place, begun and begun.original)
+    request = Request(n, seed, plan, 0, category, index or None, batch_size, place, begun.original if begun else None)
     how = {"process": process, "solver": solver, "steps": steps, "guidance": guidance, "like": begun and begun.facts}
     what = {"n": n, "category": category, "index": index}
     config = {**how, **what, "resolution": resolution, "format": suffix, "decoder": decoder}
@@ -100,7 +100,7 @@ def sample_meshes(
         outcome = sample_meshes(
             model, request, decode, progress, lambda d: append_error(folder, d.index, d.reason or "")
         )
-        files = write_outcome(outcome, request, model, config, folder, suffix, begun and begun.frame)
+        files = write_outcome(outcome, request, model, config, folder, suffix, begun.frame if begun else None)
     _show(outcome, request, out, files, as_json, quiet)
     if outcome.failed:
         raise typer.Exit(4)

@@ -17,7 +17,7 @@ from scigen.run.mesh_files import mesh_rows, placed, save_mesh
 from scigen.run.partial import Partial
 from scigen.run.report import write_json
 
-__all__ = ["write_meshes"]
+__all__ = ["outer", "write_meshes"]
 
 
 def write_meshes(outcome: Outcome, partial: Partial, decoder: MeshDecoder, suffix: str, folder: Path) -> dict[int, str]:
@@ -36,7 +36,7 @@ def write_meshes(outcome: Outcome, partial: Partial, decoder: MeshDecoder, suffi
             failed[one.index] = str(error)
             continue
         name = f"completion_{rank}.{suffix}"
-        save_mesh(folder / name, placed(found.mesh, _outer(one.frame, partial.frame)))
+        save_mesh(folder / name, placed(found.mesh, outer(one.frame, partial.frame)))
         shown[f"completion {rank}"] = found.mesh
         rows += mesh_rows([name], [found])
     write_json(folder / "meshes.json", rows)
@@ -45,6 +45,6 @@ def write_meshes(outcome: Outcome, partial: Partial, decoder: MeshDecoder, suffi
     return failed
 
 
-def _outer(inner: Frame, outer: Frame) -> Frame:
+def outer(inner: Frame, outer: Frame) -> Frame:
     """The frame that leads out of `inner`, then out of `outer`."""
     return Frame(outer.leave(np.asarray(inner.center)[None])[0], inner.scale * outer.scale)
