@@ -32,7 +32,7 @@ from scigen.domains.points.codec import CloudCodec
 from scigen.domains.points.collect import Item, fingerprint
 from scigen.domains.points.complete import Draw, complete
 from scigen.domains.points.floors import chamfer_floor
-from scigen.domains.points.pairs import distances
+from scigen.domains.points.pairs import distances, regions
 from scigen.domains.points.scores import Terms, mean_estimate
 from scigen.domains.shapes.camera import scan
 from scigen.domains.shapes.identity import shape_rng
@@ -58,7 +58,8 @@ TERMS = Terms("none", TRUTH, emd_points=0)
 F_SCORE = f"f_score@{TERMS.tau:g}"
 HEADS = {
     "chamfer_l1": ("CD-L1 x1000", 1e3), "over_floor": ("CD / floor", 1.0), "chamfer_l2": ("CD-L2 x1000", 1e3),
-    F_SCORE: ("F@1%", 1.0), "dcd": ("DCD", 1.0), "uhd": ("UHD", 1.0), "tmd": ("TMD x1000", 1e3),
+    F_SCORE: ("F@1%", 1.0), "dcd": ("DCD", 1.0), "seen_l1": ("seen / floor", 1.0),
+    "missing_l1": ("missing / floor", 1.0), "uhd": ("UHD", 1.0), "tmd": ("TMD x1000", 1e3),
 }  # fmt: skip
 
 Values = dict[str, float]
@@ -122,7 +123,8 @@ def measured(cloud: Cloud, case: Case) -> Values:
     """Every score of one completion but TMD."""
     fake = indexed(cloud.points)
     found = distances(fake, case.truth, TERMS, np.random.default_rng(0))
-    found["over_floor"] = found["chamfer_l1"] / case.floor["chamfer_l1"]
+    floor, parts = case.floor["chamfer_l1"], regions([fake], case.truth, indexed(case.partial.points))
+    found |= {"over_floor": found["chamfer_l1"] / floor, **{name: value / floor for name, value in parts.items()}}
     return found | {"uhd": directed_hausdorff(case.partial.points, fake)}
 
 
@@ -178,7 +180,8 @@ def table(rows: Sequence[Row], cases: Sequence[Case], seed: int) -> Iterator[str
     yield "| | " + " | ".join(head for head, _ in HEADS.values()) + " | points | s a cloud |"
     yield "|---" * (len(HEADS) + 3) + "|"
     yield from (line(row, seed) for row in rows)
-    floors = [{**case.floor, F_SCORE: case.floor["f_score"], "over_floor": 1.0} for case in cases]
+    ones = dict.fromkeys(("over_floor", "seen_l1", "missing_l1"), 1.0)
+    floors = [{**case.floor, F_SCORE: case.floor["f_score"], **ones} for case in cases]
     yield line(Row("sampling floor", floors, len(cases[0].truth.points)), seed)
 
 

@@ -50,6 +50,8 @@ def test_another_sampling_of_the_truth_scores_the_floor_and_the_scan_does_not(ge
         assert best.values[k]["chamfer_l1"] == min(mean.values[k]["chamfer_l1"], best.values[k]["chamfer_l1"])
         assert best.values[k]["chamfer_l1"] <= first.values[k]["chamfer_l1"]
         assert mean.values[k]["tmd"] == pytest.approx(2 * mean.values[k]["chamfer_l2"], rel=0.05)
+        assert mean.values[k]["seen_l1"] == pytest.approx(1, abs=0.05) and mean.values[k]["missing_l1"] < 1.05
+        assert seen.values[k]["seen_l1"] < seen.values[k]["missing_l1"] / 3
         assert "tmd" not in first.values[k] and seen.values[k]["over_floor"] > 2 and seen.values[k]["uhd"] == 0
 
     lines = list(completion.table([mean, first, best, seen], cases, 0))

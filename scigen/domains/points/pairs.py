@@ -21,7 +21,7 @@ from scigen.metrics.density import spacing_spread, stray_share
 from scigen.metrics.score import Score
 from scigen.metrics.transport import emd, random_subset
 
-__all__ = ["Pairing", "distances", "pair_up", "score_pairs"]
+__all__ = ["Pairing", "distances", "pair_up", "regions", "score_pairs"]
 
 _NUMBERED = re.compile(r"(.+)_\d+")
 _BARE = {"tmd": "needs two completions of a reference: name them `<id>_<k>`", "emd": "a cloud has too few points"}
@@ -122,7 +122,7 @@ def _measure(
     floor |= {"spacing_spread": spacing_spread(true), "stray_share": stray_share(true)}
     if partial is None:
         return row, floor, {}
-    row |= {"uhd": fidelity(partial.points, fakes)} | _regions(fakes, true, partial)
+    row |= {"uhd": fidelity(partial.points, fakes)} | regions(fakes, true, partial)
     return row, floor, distances(partial, true, terms, rng)
 
 
@@ -136,8 +136,10 @@ def distances(fake: Indexed, true: Indexed, terms: Terms, rng: np.random.Generat
     return out
 
 
-def _regions(fakes: Sequence[Indexed], true: Indexed, partial: Indexed) -> dict[str, float]:
-    """Mean distances to the completions from the reference's points, those that the partial cloud shows apart."""
+def regions(fakes: Sequence[Indexed], true: Indexed, partial: Indexed) -> dict[str, float]:
+    """`seen_l1`, `missing_l1`: mean distances to the completions from the reference's points, those that the partial
+    cloud shows apart; without the name of a region that has no point.
+    """
     shown = seen(true, partial)
     away = np.mean([fake.tree.query(true.points)[0] for fake in fakes], axis=0)
     parts = {"seen_l1": away[shown], "missing_l1": away[~shown]}
