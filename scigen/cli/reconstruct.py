@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scigen.cli.device import chosen_device
 from scigen.errors import UsageError
 
 if TYPE_CHECKING:
-    from scigen.domains.image3d.rig import CameraRig
+    from scigen.run.picture import Wanted
     from scigen.run.reconstruct import Outcome
 
 __all__ = ["reconstruct", "views"]
 
-PRIORS = ("retrieval", "mean", "oracle", "folder")
+PRIORS = ("scigen", "regression", "retrieval", "mean", "oracle", "folder")
+PROCESSES = ("flow", "vp", "ve", "subvp", "cosine")
 RIGS = ("cube", "zero123plus-1.1", "zero123plus-1.2", "wonder3d")
 MAKERS = ("auto", "carve", "fit")
 
@@ -29,6 +31,13 @@ Folder = Annotated[Path | None, typer.Option(help="Folder that --prior folder re
 Rig = Annotated[str, typer.Option(help=f"Cameras of oracle and folder: {', '.join(RIGS)}.")]
 MaskFile = Annotated[Path | None, typer.Option("--mask", help="Picture of the object's outline, white on black.")]
 Samples = Annotated[int, typer.Option(min=1, max=64, help="Draws of the prior.")]
+Weights = Annotated[str | None, typer.Option(help="Of --prior scigen or regression: a name or a .safetensors file.")]
+Process = Annotated[str, typer.Option(help=f"Of --prior scigen: {', '.join(PROCESSES)}. All from the same weights.")]
+Steps = Annotated[int, typer.Option(min=2, help="Solver intervals of --prior scigen.")]
+Guidance = Annotated[
+    float, typer.Option(min=0, help="Weight of the picture; above 1 exaggerates it, at twice the cost.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the draws.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No summary.")]
@@ -44,6 +53,11 @@ def reconstruct(
     rig: Rig = "cube",
     mask: MaskFile = None,
     samples: Samples = 1,
+    weights: Weights = None,
+    process: Process = "flow",
+    steps: Steps = 30,
+    guidance: Guidance = 1.0,
+    device: Device = "auto",
     recon: Annotated[
         str, typer.Option(help="carve: from depth; fit: from masks and normals; auto: as the views allow.")
     ] = "auto",
@@ -63,7 +77,7 @@ def reconstruct(
     _known("--recon", recon, MAKERS)
     if grid % 2:
         raise UsageError(f"--grid {grid}: give an even number.")
-    chosen = _prior(prior, views_of, mesh, folder, rig)
+    wanted = _wanted(prior, views_of, mesh, folder, rig, weights, process, steps, guidance, device)
 
     from scigen.domains.image3d.carve import Carving
     from scigen.domains.image3d.reconstruct import Reconstruct
@@ -71,10 +85,10 @@ def reconstruct(
     from scigen.run.reconstruct import reconstruct_picture, write_outcome
     from scigen.run.report import append_error, locked_folder
 
-    maker, subject = prior_of(*chosen), subject_in(file, mask)
+    maker = prior_of(wanted)
+    subject = subject_in(file, mask, maker.pixels)
     how = Reconstruct(Carving(grid, min(votes, len(maker.rig))), always_fit=recon == "fit")
-    config = {"prior": prior, "set": views_of, "rig": rig, "samples": samples, "recon": recon, "grid": grid,
-              "votes": votes}  # fmt: skip
+    config = {**_told(wanted), "samples": samples, "recon": recon, "grid": grid, "votes": votes}
     with locked_folder(out) as place:
         outcome = reconstruct_picture(subject, maker, how, samples, seed)
         for index, reason in outcome.failed.items():
@@ -95,18 +109,24 @@ def views(
     rig: Rig = "cube",
     mask: MaskFile = None,
     samples: Samples = 1,
+    weights: Weights = None,
+    process: Process = "flow",
+    steps: Steps = 30,
+    guidance: Guidance = 1.0,
+    device: Device = "auto",
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
     """Imagine the other sides of the object in a picture, and stop there: archives of arrays and a sheet."""
-    chosen = _prior(prior, views_of, mesh, folder, rig)
+    wanted = _wanted(prior, views_of, mesh, folder, rig, weights, process, steps, guidance, device)
 
     from scigen.run.picture import prior_of, subject_in
     from scigen.run.reconstruct import imagine, write_views_only
     from scigen.run.report import locked_folder
 
-    maker, subject = prior_of(*chosen), subject_in(file, mask)
-    config = {"prior": prior, "set": views_of, "rig": rig, "samples": samples}
+    maker = prior_of(wanted)
+    subject = subject_in(file, mask, maker.pixels)
+    config = {**_told(wanted), "samples": samples}
     with locked_folder(out) as place:
         drawn, timings = imagine(maker, subject, samples, seed)
         write_views_only(drawn, subject, config, seed, file, timings, place)
@@ -114,23 +134,44 @@ def views(
         typer.echo(f"{len(drawn)} sets of {len(maker.rig)} views in {timings['views']:.1f} s, written to {out}")
 
 
-def _prior(
-    name: str, views_of: str, mesh: Path | None, folder: Path | None, rig: str
-) -> tuple[str, str, Path | None, CameraRig]:
-    """What a prior is made from: its name, the set, the file or folder, the cameras."""
+def _wanted(
+    name: str,
+    views_of: str,
+    mesh: Path | None,
+    folder: Path | None,
+    rig: str,
+    weights: str | None,
+    process: str,
+    steps: int,
+    guidance: float,
+    device: str,
+) -> Wanted:
+    """What a prior is made from, once the options go together."""
     _known("--prior", name, PRIORS)
     _known("--rig", rig, RIGS)
-    for wanted, option, given in (("oracle", "--mesh", mesh), ("folder", "--folder", folder)):
-        if (name == wanted) != (given is not None):
-            raise UsageError(f"--prior {name}: {option} goes with --prior {wanted}, and that with it.")
-    if rig != "cube" and name in ("retrieval", "mean"):
+    _known("--process", process, PROCESSES)
+    for option, given, names in (
+        ("--mesh", mesh, ("oracle",)),
+        ("--folder", folder, ("folder",)),
+        ("--weights", weights, ("scigen", "regression")),
+    ):
+        if (name in names) != (given is not None):
+            raise UsageError(f"--prior {name}: {option} goes with --prior {' and '.join(names)}, and they with it.")
+    if rig != "cube" and name not in ("oracle", "folder"):
         raise UsageError(f"--rig {rig}: --prior {name} knows the views of a cube alone.")
+    place = chosen_device(device)
 
     from scigen.domains.image3d import rig as rigs
+    from scigen.run.picture import Wanted
 
     cameras = {"cube": rigs.CUBE, "zero123plus-1.1": rigs.ZERO123PLUS_11, "zero123plus-1.2": rigs.ZERO123PLUS_12,
                "wonder3d": rigs.WONDER3D}  # fmt: skip
-    return name, views_of, mesh or folder, cameras[rig]
+    return Wanted(name, views_of, mesh or folder, cameras[rig], weights, process, steps, guidance, place)
+
+
+def _told(wanted: Wanted) -> dict[str, object]:
+    """The options of a prior for `run.json`."""
+    return {**vars(wanted), "rig": vars(wanted.rig)}
 
 
 def _known(option: str, name: str, names: tuple[str, ...]) -> None:

@@ -71,6 +71,7 @@ _USES = {
     "points-bridge": "scigen complete FILE --weights {}",
     "points-raw": "scigen sample points --weights {}",
     "meshes-implicit": "scigen sample meshes --decoder {}",
+    "image-views": "scigen reconstruct FILE --prior scigen --weights {}",
 }
 
 

@@ -24,6 +24,8 @@ from scigen.run.schema import (
     NetworkConfig,
     PriorConfig,
     RefineConfig,
+    ViewsConfig,
+    ViewsNetworkConfig,
 )
 from scigen.solver.loop import Solver
 
@@ -87,6 +89,10 @@ def network(config: Network) -> nn.Module:
     """An untrained network of the given kind and shape."""
     if isinstance(config, ImplicitShapeConfig):
         return build_meshes.implicit_network(config)
+    if isinstance(config, ViewsNetworkConfig):
+        from scigen.run.build_views import views_network
+
+        return views_network(config)
     if not isinstance(config, NetworkConfig):
         return build_points.points_network(config)
     if config.kind == "e3nn":
@@ -117,6 +123,10 @@ def training_task(
     net = network(config.network)
     if isinstance(config, ImplicitConfig):
         return build_meshes.implicit_task(config, net, [data] if data else config.data, str(device), say)
+    if isinstance(config, ViewsConfig):
+        from scigen.run.build_views import views_task
+
+        return views_task(config, net, data or config.data, str(device), affine_process(config.process))
     if not isinstance(config, MoleculeConfig | RefineConfig):
         return _points_task(config, net, [data] if data else config.data, str(device), say)
     path = data or cache_dir() / f"{config.data}.npz"

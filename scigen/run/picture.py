@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from scigen.domains.image3d.folder import FolderPrior
@@ -15,12 +16,25 @@ from scigen.io.images import read_mask, read_picture
 from scigen.io.meshes import read_mesh
 from scigen.io.shape import Mesh
 
-__all__ = ["PIXELS", "prior_of", "subject_in"]
-
-PIXELS = 48  # a side of the framed object
+__all__ = ["Wanted", "prior_of", "subject_in"]
 
 
-def subject_in(file: Path, mask: Path | None, pixels: int = PIXELS) -> Subject:
+@dataclass(frozen=True)
+class Wanted:
+    """A prior by its `name`, and what it is made from: rendered views, a mesh or folder, weights and how to draw."""
+
+    name: str
+    views: str
+    source: Path | None
+    rig: CameraRig
+    weights: str | None = None
+    process: str = "flow"
+    steps: int = 30
+    guidance: float = 1.0
+    device: str = "cpu"
+
+
+def subject_in(file: Path, mask: Path | None, pixels: int) -> Subject:
     """The object in a picture file, by the outline in `mask` if told. Raises InputError where there is none."""
     picture = read_picture(file)
     height, width = picture.rgb.shape[:2]
@@ -31,19 +45,37 @@ def subject_in(file: Path, mask: Path | None, pixels: int = PIXELS) -> Subject:
         raise InputError(f"`{file}`: {error}") from error
 
 
-def prior_of(name: str, views_of: str, source: Path | None, rig: CameraRig) -> MultiViewPrior:
-    """The prior that goes by `name`. Raises InputError for a set, mesh or folder that it cannot use."""
-    if name == "folder" and source is not None:
-        if not source.is_dir():
-            raise InputError(f"`{source}` is not a folder; name the one that holds the views.")
-        return FolderPrior(source, rig)
-    if name == "oracle" and source is not None:
-        try:
-            mesh, _ = unit_shape(read_mesh(source))
-        except ValueError as error:
-            raise InputError(f"`{source}` cannot be looked at: {error}") from error
-        assert isinstance(mesh, Mesh)
-        return OraclePrior(mesh, rig, PIXELS)
-    views = load_views(views_of)
+def prior_of(wanted: Wanted) -> MultiViewPrior:
+    """The prior. Raises InputError for a set, mesh, folder or weights that it cannot use."""
+    if wanted.name == "folder" and wanted.source is not None:
+        if not wanted.source.is_dir():
+            raise InputError(f"`{wanted.source}` is not a folder; name the one that holds the views.")
+        return FolderPrior(wanted.source, wanted.rig)
+    if wanted.name == "oracle" and wanted.source is not None:
+        return OraclePrior(_unit_mesh(wanted.source), wanted.rig)
+    if wanted.weights is not None:
+        return _drawn(wanted, wanted.weights)
+    views = load_views(wanted.views)
     rows = views.where("train")
-    return RetrievalPrior(views, rows) if name == "retrieval" else MeanPrior(views, rows)
+    return RetrievalPrior(views, rows) if wanted.name == "retrieval" else MeanPrior(views, rows)
+
+
+def _unit_mesh(source: Path) -> Mesh:
+    try:
+        mesh, _ = unit_shape(read_mesh(source))
+    except ValueError as error:
+        raise InputError(f"`{source}` cannot be looked at: {error}") from error
+    assert isinstance(mesh, Mesh)
+    return mesh
+
+
+def _drawn(wanted: Wanted, weights: str) -> MultiViewPrior:
+    """Our own network: drawn by the solver that takes fewest steps, or its regression."""
+    from scigen.domains.image3d.diffusion_prior import Draws
+    from scigen.run import weights as store
+    from scigen.run.build import affine_process, named_solver
+    from scigen.run.build_views import diffusion_prior
+
+    solver = named_solver("dpmpp2m", 0.0, wanted.steps) if wanted.name == "scigen" else None
+    draws = Draws(affine_process(wanted.process), solver, wanted.steps, guidance=wanted.guidance)
+    return diffusion_prior(store.read(weights), draws, wanted.device)

@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
+
+from scigen.run.schema_base import Headed as _Headed
+from scigen.run.schema_base import Process, TrainConfig
+from scigen.run.schema_base import Run as _Run
+from scigen.run.schema_base import Strict as _Strict
+from scigen.run.schema_views import ViewsConfig, ViewsNetworkConfig
 
 __all__ = [
     "BridgeConfig", "BridgeLossConfig", "CodecConfig", "CodecLossConfig", "CodecShapeConfig", "Config",
     "ImplicitConfig", "ImplicitLossConfig", "ImplicitShapeConfig", "LatentNetworkConfig", "LossConfig",
     "MoleculeConfig", "Network", "NetworkConfig", "PointNetworkConfig", "PriorConfig", "PriorLossConfig", "RawConfig",
-    "RefineConfig", "RefineLossConfig", "TrainConfig", "network_schema",
+    "RefineConfig", "RefineLossConfig", "TrainConfig", "ViewsConfig", "ViewsNetworkConfig", "network_schema",
 ]  # fmt: skip
-
-Momentum = Annotated[float, Field(ge=0, lt=1)]
-Process = Literal["flow", "vp", "ve", "subvp", "cosine"]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class _Headed(_Strict):
-    """Networks whose heads share out the width."""
-
-    width: int = Field(256, ge=8)
-    heads: int = Field(8, ge=1)
-
-    @property
-    def _attends(self) -> bool:
-        return True
-
-    @model_validator(mode="after")
-    def _heads_share_the_width(self) -> Self:
-        if self._attends and self.width % self.heads:
-            raise ValueError(f"`width` must be a multiple of `heads`, got {self.width} and {self.heads}")
-        return self
 
 
 class NetworkConfig(_Headed):
@@ -73,24 +55,6 @@ class RefineLossConfig(_Strict):
     bond: float = Field(4.0, ge=0)
     angle: float = Field(2.0, ge=0)
     at_start: float = Field(0.2, ge=0, le=1)
-
-
-class TrainConfig(_Strict):
-    """Optimisation; `batch` is per worker."""
-
-    batch: int = Field(64, ge=1)
-    lr: float = Field(1e-3, gt=0)
-    warmup: int = Field(500, ge=0)
-    weight_decay: float = Field(0.01, ge=0)
-    betas: tuple[Momentum, Momentum] = (0.9, 0.99)
-    clip: float = Field(1.0, gt=0)
-    ema: float = Field(0.999, ge=0, lt=1)
-    minutes: float | None = Field(None, gt=0)
-    steps: int | None = Field(None, ge=1)
-    checkpoint_minutes: float = Field(3.0, gt=0)
-    seed: int = Field(0, ge=0)
-    compile: bool = False
-    bf16: bool = True
 
 
 class CodecShapeConfig(_Headed):
@@ -175,11 +139,6 @@ class ImplicitLossConfig(_Strict):
     feat_noise: float = Field(0.1, ge=0)
 
 
-class _Run(_Strict):
-    licence: str = ""  # of the data and of the weights, for the card
-    train: TrainConfig = TrainConfig()
-
-
 class MoleculeConfig(_Run):
     """Train molecules: coordinates, tokens and bonds from noise."""
 
@@ -256,9 +215,16 @@ class RawConfig(_Run):
     loss: PriorLossConfig = PriorLossConfig()
 
 
-Network: TypeAlias = NetworkConfig | CodecShapeConfig | LatentNetworkConfig | PointNetworkConfig | ImplicitShapeConfig
+Network: TypeAlias = (
+    NetworkConfig
+    | CodecShapeConfig
+    | LatentNetworkConfig
+    | PointNetworkConfig
+    | ImplicitShapeConfig
+    | ViewsNetworkConfig
+)
 Config: TypeAlias = (
-    MoleculeConfig | RefineConfig | CodecConfig | PriorConfig | BridgeConfig | RawConfig | ImplicitConfig
+    MoleculeConfig | RefineConfig | CodecConfig | PriorConfig | BridgeConfig | RawConfig | ImplicitConfig | ViewsConfig
 )
 
 

@@ -32,6 +32,7 @@ class FolderPrior:
 
     folder: Path
     rig: CameraRig
+    pixels: int = 48
 
     def sample(self, subject: Subject, k: int = 1, seed: int = 0) -> list[Views]:
         """The first `k` samples, fewer where there are fewer.

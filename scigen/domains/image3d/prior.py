@@ -24,11 +24,13 @@ _LESS = 2  # pixels a side averaged for comparing
 class MultiViewPrior(Protocol):
     """`k` samples of the views of an object by the cameras of `rig`; sample i of a seed does not depend on k.
 
-    A prior that knows but one answer gives it once, whatever k.
+    `pixels` is a side of the picture it takes. A prior that knows but one answer gives it once, whatever k.
     """
 
     @property
     def rig(self) -> CameraRig: ...
+    @property
+    def pixels(self) -> int: ...
     def sample(self, subject: Subject, k: int = 1, seed: int = 0) -> list[Views]: ...
 
 
@@ -69,6 +71,11 @@ class RetrievalPrior:
         """That of the training views."""
         return self.views.rig
 
+    @property
+    def pixels(self) -> int:
+        """That of the training pictures."""
+        return self.views.picture.shape[2]
+
     def nearest(self, subject: Subject, k: int = 1) -> list[int]:
         """The `k` nearest shapes, nearest first. Raises InputError for a picture of another size."""
         mark = _signature(subject)
@@ -96,6 +103,11 @@ class MeanPrior:
     def rig(self) -> CameraRig:
         """That of the training views."""
         return self.views.rig
+
+    @property
+    def pixels(self) -> int:
+        """That of the training pictures."""
+        return self.views.picture.shape[2]
 
     def sample(self, subject: Subject, k: int = 1, seed: int = 0) -> list[Views]:
         """The one mean. Raises InputError without training shapes."""

@@ -1,0 +1,101 @@
+"""Our own prior: views drawn by diffusion under a picture, or its one best guess by the same network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from scigen.denoiser import Denoiser, from_network
+from scigen.domains.image3d.rig import CUBE, CameraRig
+from scigen.domains.image3d.subject import Subject
+from scigen.domains.image3d.tokens import CHANNELS, folded, picture_channels, unfolded, views_of
+from scigen.domains.image3d.views import Views
+from scigen.domains.image3d.views_task import LOGSNR_RANGE
+from scigen.errors import InputError
+from scigen.guidance.free import cfg
+from scigen.process.affine import Affine
+from scigen.process.product import Product
+from scigen.solver.grids import shared, uniform
+from scigen.solver.loop import Solver, sample
+from scigen.state import State, generator
+
+__all__ = ["DiffusionPrior", "Draws"]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """How views are drawn: the process, the solver, intervals, and the weight of the picture (1: as it is).
+
+    `solver` None is the regression: one evaluation, no noise, one answer.
+    """
+
+    affine: Affine
+    solver: Solver | None
+    steps: int = 30
+    grid: Callable[[int], list[float]] = uniform
+    guidance: float = 1.0
+
+
+@dataclass(frozen=True)
+class DiffusionPrior:
+    """A network of `nn.multiview`, its scale (on its card), and how to draw; views of the cube rig."""
+
+    network: nn.Module
+    scale: float
+    draws: Draws
+    device: str = "cpu"
+
+    @property
+    def rig(self) -> CameraRig:
+        """The cube."""
+        return CUBE
+
+    @property
+    def pixels(self) -> int:
+        """Those of the network."""
+        config: Any = self.network.config
+        return config.pixels
+
+    @torch.inference_mode()
+    def sample(self, subject: Subject, k: int = 1, seed: int = 0) -> list[Views]:
+        """`k` draws, draw i from a generator of its own; one, whatever k, of the regression.
+
+        Raises InputError for a picture of another size than the network's.
+        """
+        c: Any = self.network.config
+        if subject.mask.shape != (c.pixels, c.pixels):
+            raise InputError(
+                f"the network takes pictures of {c.pixels} pixels a side, not {len(subject.mask)}; frame it."
+            )
+        count = k if self.draws.solver else 1
+        given = folded(torch.from_numpy(picture_channels(subject))[None, None], c.patch).expand(count, -1, -1)
+        view = torch.zeros(count, c.views * c.cells, c.patch**2 * CHANNELS)
+        like = State({"view": view, "given": given}, torch.ones(view.shape[:2], dtype=torch.bool))
+        like, network = like.map(lambda x: x.to(self.device)), self.network.to(self.device)
+        if self.draws.solver is None:
+            belief = network(like, torch.full((1,), LOGSNR_RANGE[0], device=self.device), None)["view"]
+        else:
+            process = Product({"view": self.draws.affine})
+            rng = [generator(seed, i) for i in range(count)]
+            grid = shared(self.draws.affine, self.draws.grid(self.draws.steps))
+            belief = sample(process, self._denoiser(process), process.source(like, rng), grid, rng, self.draws.solver)[
+                1
+            ]
+            belief = belief["view"]
+        channels = unfolded(self.scale * belief.cpu(), c.patch, c.pixels).numpy()
+        return [views_of(np.asarray(one), self.rig) for one in channels]
+
+    def _denoiser(self, process: Product) -> Denoiser:
+        conditional = from_network(self.network, self.draws.affine, "view", 1.0, LOGSNR_RANGE)
+        if self.draws.guidance == 1:
+            return conditional
+
+        def unconditional(x_t: State, t: Any, previous: Any = None) -> Any:
+            return conditional(State({"view": x_t["view"]}, x_t.mask), t, previous)
+
+        return cfg(conditional, unconditional, process, self.draws.guidance)
