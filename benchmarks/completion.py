@@ -106,10 +106,14 @@ def chosen(shapes: PackedShapes, count: int, seed: int) -> list[int]:
     return [pile[turn] for turn in rounds for pile in piles if turn < len(pile)][:count]
 
 
-def case_of(shapes: PackedShapes, seed: int, normals: bool, k: int) -> Case:
-    """Shape k seen from a side of its own. Raises `ValueError` when none of 20 sides shows enough."""
+def case_of(shapes: PackedShapes, seed: int, normals: bool, k: int) -> Case | None:
+    """Shape k seen from a side of its own; None, and a word about it, when none of 20 sides shows enough."""
     name, surface = str(shapes.ids[k]), surface_of(shapes, k)
-    partial = scan(surface, shape_rng(seed, name, 1), SEEN)
+    try:
+        partial = scan(surface, shape_rng(seed, name, 1), SEEN)
+    except ValueError as error:
+        _say(f"{name} is left out: {error}")
+        return None
     is_mesh = isinstance(surface, Mesh)
     whole = sample_surface(surface, TRUTH, shape_rng(seed, name, 2))[0] if is_mesh else surface
     truth = indexed(whole.points[:TRUTH])
@@ -266,8 +270,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     bridge, shapes = load_bridge(store.read(args.weights), args.codec), load_shapes(args.data)
-    rows_to_see = chosen(shapes, args.shapes, args.seed)
-    cases = list(one_each_core(bind(case_of, shapes, args.seed, args.normals), rows_to_see))
+    found = one_each_core(bind(case_of, shapes, args.seed, args.normals), chosen(shapes, args.shapes, args.seed))
+    cases = [case for case in found if case is not None]
     rows: list[Row] = []
     for label, (make, several) in methods(args, bridge).items():
         if not args.methods or label in args.methods:
