@@ -21,7 +21,7 @@ from scigen.run.sample_points import sheet_rows
 __all__ = ["FORMATS", "mesh_rows", "placed", "save_mesh", "show_meshes"]
 
 FORMATS = ("glb", "obj", "stl", "ply")
-_PAGED = 64  # meshes on the page
+_PAGED = 24  # meshes on the page, as on the sheet: half a megabyte each
 
 
 def save_mesh(path: Path, mesh: Mesh) -> None:
@@ -47,7 +47,7 @@ def mesh_rows(files: Sequence[str], found: Sequence[Extracted]) -> list[dict[str
 
 
 def show_meshes(folder: Path, stem: str, meshes: Mapping[str, Mesh], title: str) -> None:
-    """`<stem>.png`, the first 24 meshes side by side, and `<stem>.html`, a page that turns the first 64, offline.
+    """`<stem>.png`, the first 24 meshes side by side, and `<stem>.html`, a page that turns them, offline.
 
     Meshes are of the unit frame; what reaches far out of it is cut by the picture, not by the page.
     """
