@@ -30,7 +30,7 @@ _RADIAL = 16
 
 @dataclass(frozen=True)
 class ImplicitShape:
-    """Shape of the network; the defaults are those of the preset, 0.5 M weights."""
+    """Shape of the network; the defaults are those of the preset, 0.7 M weights."""
 
     feature: int = 32  # of the codec
     width: int = 128

@@ -18,7 +18,7 @@ from scigen.state import State
 __all__ = ["COARSE", "ImplicitDecoder", "signed_field"]
 
 COARSE = 32  # cells along the first grid
-_TOGETHER = 16384  # places a call of the network
+_TOGETHER = 4096  # places a call of the network: four times as many take twice as long each
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class ImplicitDecoder:
 def signed_field(value: Callable[[Tensor], Tensor], size: int) -> Tensor:
     """`value` of places `[N, 3]`, a signed distance, on the nodes of `nn.poisson`'s grid, `[R, R, R]`, R = `size`.
 
-    It is asked on every (R / 32)-th node, then on all nodes of the cells between whose corners come nearer to 0 than
-    the cell's diagonal, or differ in sign: elsewhere a distance cannot change sign, and the value of a corner stands
-    for it. About 8 % of the nodes of a large grid are asked. Raises `ValueError` for a size that is no multiple of 32.
+    It is asked on every (R / 32)-th node, then on all nodes of those cells between whose corners are all nearer to 0
+    than the cell's diagonal, or differ in sign: elsewhere a distance cannot be 0, and the value of a corner stands for
+    it. Around a ball of radius 0.4 that is a fifth of 64^3 nodes and an eighth of 96^3. Raises `ValueError` for a size that is no multiple of 32.
     """
     if size < COARSE or size % COARSE:
         raise ValueError(f"`size` {size}: give a multiple of {COARSE}.")
@@ -65,10 +65,10 @@ def _places(index: Tensor, size: int) -> Tensor:
 
 
 def _crossed(coarse: Tensor, diagonal: float) -> Tensor:
-    """Cells with a corner nearer to 0 than `diagonal`, or corners on both sides, by their lowest corner."""
+    """Cells that may hold a zero, by their lowest corner: no corner is `diagonal` from it, or two differ in sign."""
 
     def greatest(x: Tensor) -> Tensor:
         corner = pad(x[None, None], (0, 1, 0, 1, 0, 1), mode="replicate")  # the last cell ends at the border
         return max_pool3d(corner, 2, 1)[0, 0]
 
-    return (greatest(-coarse.abs()) > -diagonal) | (greatest(coarse.sign()) != -greatest(-coarse.sign()))
+    return (greatest(coarse.abs()) < diagonal) | (greatest(coarse.sign()) != -greatest(-coarse.sign()))
