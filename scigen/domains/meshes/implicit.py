@@ -44,7 +44,8 @@ def signed_field(value: Callable[[Tensor], Tensor], size: int) -> Tensor:
 
     It is asked on every (R / 32)-th node, then on all nodes of those cells between whose corners are all nearer to 0
     than the cell's diagonal, or differ in sign: elsewhere a distance cannot be 0, and the value of a corner stands for
-    it. Around a ball of radius 0.4 that is a fifth of 64^3 nodes and an eighth of 96^3. Raises `ValueError` for a size that is no multiple of 32.
+    it. Around a ball of radius 0.4 that is a fifth of 64^3 nodes and an eighth of 96^3. Raises `ValueError` for a size
+    that is no multiple of 32.
     """
     if size < COARSE or size % COARSE:
         raise ValueError(f"`size` {size}: give a multiple of {COARSE}.")

@@ -113,7 +113,7 @@ def test_the_task_is_learnt_and_its_surface_is_the_sphere(rng: torch.Generator) 
         total, terms, count = task.loss(net, step, OneWorker, rng)
         total.backward()
         optimizer.step()
-        told.append(float(total))
+        told.append(float(total.detach()))
     assert count == 8 and set(terms) == {"distance", "side"}
     assert np.mean(told[-10:]) < 0.6 * np.mean(told[:3])
     x = spheres(1, rng)
