@@ -171,7 +171,8 @@ def _wanted(
 
 def _told(wanted: Wanted) -> dict[str, object]:
     """The options of a prior for `run.json`."""
-    return {**vars(wanted), "rig": vars(wanted.rig)}
+    facts = dict(vars(wanted)) | {"rig": vars(wanted.rig)}
+    return {"prior": facts.pop("name"), **facts}
 
 
 def _known(option: str, name: str, names: tuple[str, ...]) -> None:

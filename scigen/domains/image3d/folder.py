@@ -63,12 +63,13 @@ def read_views(path: Path, rig: CameraRig) -> Views:
     if arrays["mask"].ndim != 3 or not 8 <= arrays["mask"].shape[1] <= _MOST:
         raise InputError(f"`{path}`: `mask` is {list(arrays['mask'].shape)}; [V, N, N] with N of 8 to {_MOST} is read.")
     try:
-        shares = {name: _share(arrays[name], name) for name in ("mask", "colour") if name in arrays}
-        lengths = {name: arrays[name].astype(np.float32) for name in ("normal", "depth") if name in arrays}
-        if "normal" in lengths and lengths["normal"].ndim == 4:
-            size = np.linalg.norm(lengths["normal"], axis=-1, keepdims=True)
-            lengths["normal"] = np.where(size > 1e-3, lengths["normal"] / np.maximum(size, 1e-3), 0)
-        return Views(rig, **shares, **lengths)
+        mask, colour = (_share(arrays[name], name) if name in arrays else None for name in ("mask", "colour"))
+        normal, depth = (arrays[name].astype(np.float32) if name in arrays else None for name in ("normal", "depth"))
+        if normal is not None and normal.ndim == 4:
+            length = np.linalg.norm(normal, axis=-1, keepdims=True)
+            normal = np.where(length > 1e-3, normal / np.maximum(length, 1e-3), 0)
+        assert mask is not None
+        return Views(rig, mask, normal, depth, colour)
     except ValueError as error:
         raise InputError(f"`{path}` cannot be used: {error}") from error
 

@@ -127,7 +127,8 @@ class MeanPrior:
         solid = np.stack([one >= np.quantile(one, 1 - min(one.mean(), 1.0)) for one in mask]) & (mask > 0)
         off = ~solid
         normal[off], depth[off] = 0, self.rig.radius
-        return [Views(self.rig, *(x.astype(np.float32) for x in (solid, normal, depth)))]
+        outline, normal, depth = (x.astype(np.float32) for x in (solid, normal, depth))
+        return [Views(self.rig, outline, normal, depth)]
 
 
 def _signature(subject: Subject) -> np.ndarray:

@@ -15,7 +15,6 @@ from scigen.domains.image3d.subject import Subject, framed_mask
 from scigen.domains.image3d.views import Views
 from scigen.domains.shapes.rays import trace_all
 from scigen.io.shape import Mesh
-from scigen.metrics.views import mask_iou
 
 __all__ = ["Agreement", "Reconstruct", "Reconstructor", "painted", "reprojection"]
 
@@ -56,19 +55,21 @@ class Agreement:
 def reprojection(mesh: Mesh, subject: Subject, sides: Sequence[Viewpoint] = ()) -> Agreement:
     """How well some view of the mesh agrees with the picture: no truth is asked, so samples can be ranked by it.
 
-    `sides` are those tried, by default every 15 degrees around and four elevations from -10 to 35, framed as the
-    picture is. Raises ValueError for a mesh that cannot be seen.
+    The overlap of coverages is the sum of the least over the sum of the greatest. `sides` are those tried, by default
+    every 15 degrees around and four elevations from -10 to 35; all are framed as the picture is. Raises ValueError for
+    a mesh that cannot be seen.
     """
     tried = list(sides) or [Viewpoint(a, e) for a in _AZIMUTHS for e in _ELEVATIONS]
     rig = CameraRig(tuple(v.azimuth for v in tried), tuple(v.elevation for v in tried))
-    wanted = framed_mask(subject.mask, _PIXELS) > 0.5
+    wanted = framed_mask(subject.mask, _PIXELS)
     best = Agreement(-1.0, tried[0])
     for hits, side in zip(trace_all(mesh, rig.poses(2 * _PIXELS)), tried):
         shown = np.zeros((2 * _PIXELS) ** 2, np.float32)
         shown[hits.pixel] = 1
         if shown.any():
-            found = framed_mask(shown.reshape(2 * _PIXELS, -1), _PIXELS) > 0.5
-            best = max(best, Agreement(mask_iou(found, wanted), side), key=lambda one: one.iou)
+            found = framed_mask(shown.reshape(2 * _PIXELS, -1), _PIXELS)
+            iou = float(np.minimum(found, wanted).sum() / np.maximum(found, wanted).sum())
+            best = max(best, Agreement(iou, side), key=lambda one: one.iou)
     if best.iou < 0:
         raise ValueError("the mesh cannot be seen from any side; it must lie in the unit frame.")
     return best

@@ -7,7 +7,7 @@ import numpy as np
 from scigen.domains.image3d.views import Views
 from scigen.domains.shapes.surface import sample_surface, surface_area
 from scigen.io.shape import Mesh
-from scigen.metrics.chamfer import chamfer_l1, f_score, match
+from scigen.metrics.chamfer import Indexed, chamfer_l1, f_score, match
 from scigen.metrics.floor import chamfer_l1_floor
 from scigen.metrics.mesh_pairs import indexed_surface, normal_consistency, volume_overlap
 from scigen.metrics.views import depth_error, mask_iou, normal_angle
@@ -37,7 +37,9 @@ def score_views(found: Views, true: Views) -> dict[str, float]:
     return row
 
 
-def score_mesh(found: Mesh, true: Mesh, rng: np.random.Generator, points: int = 10_000, tau: float = 0.02) -> dict:
+def score_mesh(
+    found: Mesh, true: Mesh, rng: np.random.Generator, points: int = 10_000, tau: float = 0.02
+) -> dict[str, float]:
     """One mesh against the true one, both in the true one's unit frame and not aligned: lengths in diameters.
 
     iou                 volumes on 128^2 columns (`metrics.mesh_pairs.volume_overlap`); both must be closed
@@ -45,9 +47,7 @@ def score_mesh(found: Mesh, true: Mesh, rng: np.random.Generator, points: int = 
                         samplings of the true one score
     f_score@tau, normal_consistency   as for meshes elsewhere
     """
-    surfaces = [sample_surface(mesh, points, rng)[0] for mesh in (found, true)]
-    assert surfaces[0].normals is not None and surfaces[1].normals is not None
-    (a, n_a), (b, n_b) = (indexed_surface(cloud.points, cloud.normals) for cloud in surfaces)
+    (a, n_a), (b, n_b) = (_indexed(mesh, points, rng) for mesh in (found, true))
     m = match(a, b)
     return {
         "iou": volume_overlap((found.vertices, found.faces), (true.vertices, true.faces)).iou,
@@ -56,6 +56,12 @@ def score_mesh(found: Mesh, true: Mesh, rng: np.random.Generator, points: int = 
         f"f_score@{tau:g}": f_score(m, tau),
         "normal_consistency": normal_consistency(m, n_a, n_b),
     }
+
+
+def _indexed(mesh: Mesh, points: int, rng: np.random.Generator) -> tuple[Indexed, np.ndarray]:
+    cloud, _ = sample_surface(mesh, points, rng)
+    assert cloud.normals is not None
+    return indexed_surface(cloud.points, cloud.normals)
 
 
 def _mean(values: list[float]) -> float:

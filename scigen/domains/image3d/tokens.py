@@ -34,12 +34,13 @@ def views_of(channels: np.ndarray, rig: CameraRig = CUBE) -> Views:
     """The views that channels `[V, N, N, 5]` mean: normals of length one towards the camera, nothing off the object."""
     mask = ((channels[..., 0] + 1) / 2).clip(0, 1)
     inside = mask > 0.5
-    normal = channels[..., 1:4] * [1, 1, 1]
+    normal = channels[..., 1:4].copy()
     normal[..., 2] = np.maximum(normal[..., 2], 0.02)
     normal = normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-6)
     depth = rig.radius - channels[..., 4].clip(-2, 2) / _DEPTH
     arrays = (mask, normal * inside[..., None], np.where(inside, depth, rig.radius))
-    return Views(rig, *(np.ascontiguousarray(x, np.float32) for x in arrays))
+    mask, normal, depth = (np.ascontiguousarray(x, np.float32) for x in arrays)
+    return Views(rig, mask, normal, depth)
 
 
 def picture_channels(subject: Subject) -> np.ndarray:

@@ -1,0 +1,142 @@
+"""From rendered shapes to a trained prior, views and meshes, all of it by the command line, in seconds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scigen.cli.app import run
+from scigen.domains.image3d.folder import read_views
+from scigen.domains.image3d.photograph import random_look, taken
+from scigen.domains.image3d.rig import CUBE, Viewpoint
+from scigen.io.meshes import read_mesh, write_mesh
+from scigen.metrics.mesh import examine
+from scigen.metrics.mesh_pairs import volume_overlap
+from tests.domains.shapes.bodies import ball, box, joined
+
+BODY = joined(box((0.35, 0.1, 0.2), (0, -0.15, 0)), box((0.15, 0.12, 0.15), (0.1, 0.05, 0)))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("place")
+    for k in range(4):
+        folder = root / "shapes" / "train" / ("balls" if k % 2 else "boxes")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_mesh(folder / f"{k}.stl", ball(1 + k, rings=6) if k % 2 else box((1, 1 + k, 2)))
+    write_mesh(root / "body.glb", BODY)
+    rgb, cover = taken(BODY, random_look(BODY, np.random.default_rng(0)), Viewpoint(35, 20), 120, 30.0)
+    rgb = cover[..., None] * rgb * 0.6 + (1 - cover[..., None])
+    Image.fromarray(np.rint(255 * rgb).astype(np.uint8)).save(root / "photo.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 60, 3)).astype(np.uint8)).save(root / "noise.png")
+    Image.fromarray(np.full((40, 60), 255, np.uint8)).save(root / "wide.png")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _cache(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCIGEN_CACHE", str(place / "cache"))
+
+
+def line(*words: object) -> int:
+    return run([str(word) for word in words])
+
+
+def test_what_the_documentation_shows(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepared = ["data", "prepare", "views", "folder", "--source", place / "shapes", "--name", "mine", "--quiet"]
+    assert line(*prepared, "--pixels", 24, "--pictures", 2) == 0
+    facts = json.loads((place / "cache" / "views" / "mine.json").read_text())
+    assert facts["shapes"] == 4 and facts["splits"] == {"train": 4, "val": 0, "test": 0} and not facts["failed"]
+    assert line("train", "images/views", "--out", place / "run", "--quiet", "-s", "data=mine",
+                "-s", "network.pixels=24",
+                "-s", "network.width=16", "-s", "network.heads=2", "-s", "network.layers=1", "-s", "train.batch=2",
+                "-s", "train.steps=2", "-s", "train.minutes=null") == 0  # fmt: skip
+    card = json.loads((place / "run" / "weights.json").read_text())
+    assert card["domain"] == "image-views" and card["scale"]["view"] > 0 and card["data"]["shapes"] == 4
+    capsys.readouterr()
+
+    weights = ["--prior", "scigen", "--weights", place / "run" / "weights.safetensors", "--steps", 2]
+    assert line("views", place / "photo.png", *weights, "--samples", 2, "--out", place / "views") == 0
+    assert "2 sets of 6 views" in capsys.readouterr().out
+    assert read_views(place / "views" / "views_2.npz", CUBE).pixels == 24 and (place / "views" / "views.png").is_file()
+
+    nearest = ["--prior", "retrieval", "--set", "mine", "--samples", 2, "--grid", 48, "--json"]
+    assert line("reconstruct", place / "photo.png", *nearest, "--out", place / "near") == 0
+    rows = json.loads(capsys.readouterr().out)["ranking"]
+    assert rows[0]["reprojection_iou"] >= rows[1]["reprojection_iou"] > 0.3
+    for row in rows:
+        mesh = read_mesh(place / "near" / row["file"])
+        assert examine(mesh.vertices, mesh.faces).solid
+    again = ["--prior", "folder", "--folder", place / "near", "--samples", 1, "--grid", 48, "--quiet"]
+    assert line("reconstruct", place / "photo.png", *again, "--out", place / "again") == 0
+    meshes = [(place / folder / "mesh_1.glb").read_bytes() for folder in ("near", "again")]
+    assert meshes[0] == meshes[1] and capsys.readouterr().out == ""
+
+
+def test_the_oracle_is_the_mesh_it_looked_at(place: Path) -> None:
+    out = place / "oracle"
+    words = ["--prior", "oracle", "--mesh", place / "body.glb", "--grid", 64, "--quiet"]
+    assert line("reconstruct", place / "photo.png", *words, "--out", out) == 0
+    from scigen.domains.shapes.unit import unit_shape
+
+    true, _ = unit_shape(BODY)
+    found = read_mesh(out / "mesh_1.glb")
+    assert volume_overlap((found.vertices, found.faces), (true.vertices, true.faces), 64).iou > 0.88
+    told = json.loads((out / "run.json").read_text())
+    assert told["ranking"][0]["reprojection_iou"] > 0.85 and told["config"]["prior"] == "oracle"
+    assert {"views.png", "turntable.png", "turntable.gif", "views_1.npz"} <= {p.name for p in out.iterdir()}
+
+
+ORACLE = "--prior oracle --mesh {dir}/body.glb"
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "culprit"),
+    [
+        (2, "reconstruct {dir}/photo.png --prior magic", "--prior magic"),
+        (2, "reconstruct {dir}/photo.png --prior oracle", "--mesh goes with"),
+        (2, "reconstruct {dir}/photo.png --prior mean --mesh {dir}/body.glb", "--mesh goes with"),
+        (2, "reconstruct {dir}/photo.png --prior scigen", "--weights goes with"),
+        (2, "reconstruct {dir}/photo.png --prior mean --rig wonder3d", "cube alone"),
+        (2, "reconstruct {dir}/photo.png --prior oracle --mesh {dir}/body.glb --rig cubes", "did you mean 'cube'"),
+        (2, f"reconstruct {{dir}}/photo.png {ORACLE} --recon dig", "--recon dig"),
+        (2, f"reconstruct {{dir}}/photo.png {ORACLE} --grid 63", "even"),
+        (3, "reconstruct {dir}/photo.png --set none", "No views"),
+        (3, f"reconstruct {{dir}}/none.png {ORACLE}", "does not exist"),
+        (3, f"reconstruct {{dir}}/noise.png {ORACLE}", "nothing separates"),
+        (3, f"reconstruct {{dir}}/body.glb {ORACLE}", "not a picture"),
+        (3, f"reconstruct {{dir}}/photo.png {ORACLE} --mask {{dir}}/wide.png", "60 x 40"),
+        (3, "reconstruct {dir}/photo.png --prior oracle --mesh {dir}/photo.png", "photo.png"),
+        (3, "reconstruct {dir}/photo.png --prior folder --folder {dir}/shapes", "holds no views"),
+        (3, "reconstruct {dir}/photo.png --prior folder --folder {dir}/photo.png", "not a folder"),
+        (3, "reconstruct {dir}/photo.png --prior scigen --weights molecules-qm9", "not for views"),
+        (2, "data prepare views", "Which views"),
+        (2, "data prepare views procedural --pixels 4", "4 pixels"),
+        (3, "data prepare views nowhere", "nowhere"),
+        (2, "train images/views -s network.patch=7", "multiple of `patch`"),
+        (3, "train images/views -s data=none --minutes 1 --out {dir}/x", "No views"),
+    ],
+)
+def test_one_sentence_each(
+    code: int, words: str, culprit: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = [] if words.startswith(("data", "train")) else ["--out", str(place / "new")]
+    assert run([*words.format(dir=place).split(), *where]) == code
+    out, err = capsys.readouterr()
+    assert err.startswith("scigen: ") and err.count("\n") == 1 and out == "" and culprit in err
+
+
+def test_presets_and_library_agree() -> None:
+    from scigen.domains.image3d.views_task import ViewsLoss
+    from scigen.nn.multiview import MultiViewConfig
+    from scigen.run import schema_views as schema
+    from scigen.run.config import load_config
+
+    assert schema.ViewsLossConfig().model_dump() == vars(ViewsLoss())
+    of = vars(MultiViewConfig())
+    assert schema.ViewsNetworkConfig().model_dump() == {k: of[k] for k in schema.ViewsNetworkConfig.model_fields}
+    assert load_config("images/views").network == schema.ViewsNetworkConfig()
