@@ -57,7 +57,7 @@ def test_places_lie_where_they_tell_most(numpy_rng: np.random.Generator) -> None
     assert np.ptp(places[3200:], axis=0).min() > 1
 
 
-@pytest.mark.parametrize("size", [32, 64, 96])
+@pytest.mark.parametrize("size", [32, 64])
 def test_the_band_is_all_that_the_surface_needs(size: int) -> None:
     half = torch.tensor([0.3, 0.1, 0.42])
     asked = []
@@ -72,7 +72,7 @@ def test_the_band_is_all_that_the_surface_needs(size: int) -> None:
     a, b = (extract(f.numpy()).mesh for f in (field, whole))
     assert np.array_equal(a.faces, b.faces) and np.allclose(a.vertices, b.vertices, atol=1e-6)
     assert ((field < 0) == (whole < 0)).all()
-    assert size == COARSE or sum(asked[:2]) < (0.35 if size == 64 else 0.25) * size**3
+    assert size == COARSE or sum(asked[:2]) < 0.25 * size**3
     look = examine(a.vertices, a.faces)
     assert look.watertight and look.solid and look.genus == 0
     assert look.volume == pytest.approx(8 * 0.3 * 0.1 * 0.42, rel=0.15 if size == 32 else 0.05)
@@ -108,7 +108,7 @@ def test_the_task_is_learnt_and_its_surface_is_the_sphere(rng: torch.Generator) 
     task = ImplicitTask(net, LatentBatches(spheres(32, rng), 8, 0), config)
     optimizer = torch.optim.Adam(net.parameters(), 1e-2)
     told = []
-    for step in range(100):
+    for step in range(60):
         optimizer.zero_grad()
         total, terms, count = task.loss(net, step, OneWorker, rng)
         total.backward()
@@ -121,7 +121,7 @@ def test_the_task_is_learnt_and_its_surface_is_the_sphere(rng: torch.Generator) 
     a = examine(found.mesh.vertices, found.mesh.faces)
     assert a.watertight and a.solid
     radius = float(x["pos"].norm(dim=-1).mean())
-    assert np.linalg.norm(found.mesh.vertices, axis=1).mean() == pytest.approx(radius, abs=0.05)
+    assert np.linalg.norm(found.mesh.vertices, axis=1).mean() == pytest.approx(radius, abs=0.07)
 
 
 def test_the_loss_in_closed_form(rng: torch.Generator) -> None:
