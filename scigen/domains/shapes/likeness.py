@@ -1,10 +1,10 @@
 """Near copies: shapes of another split that differ by less than the sampling of their points.
 
 Exact copies are found by the bytes of their files (`identity.copies`); here by geometry, up to size, place, quarter
-turns about the up axis and the sampling. First a cheap description that none of these changes: how far pairs of points
-lie apart, up and sideways (after D2, Osada et al. 2002). Then, of shapes described alike, Chamfer's distance in the
-best of the four turns, laid onto each other, against what two samplings of one of them would score; and the same of
-the few points that lie farthest off, for a missing handle hardly moves a mean.
+turns about the up axis and the sampling. First a cheap description that none of these changes: where points lie by
+height and by distance from the vertical axis. Then, of shapes described alike, Chamfer's distance in the best of the
+four turns, laid onto each other, against what two samplings of one of them would score; and the same of the few points
+that lie farthest off, for a missing handle hardly moves a mean.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ import numpy as np
 from scigen.domains.shapes.sets import SPLITS
 from scigen.metrics.chamfer import Indexed, Matches, chamfer_l1, indexed, match
 from scigen.metrics.floor import twin
+from scigen.parallel import one_each_core
 
 __all__ = ["LIKE", "described", "likeness", "near_copies"]
 
 LIKE = 1.15  # `likeness` of copies: samplings of one shape reach 1.14, of 160 others the nearest pair was at 1.20
-_QUANTILES, _PAIRINGS = 24, 8
+_HEIGHTS, _RINGS, _EXTENT = 12, 6, 2.0  # cells of a description, and how far they reach, in units of the size
 _FEWEST, _COMPARED = 512, 2048  # points without which shapes cannot be told apart, and points that are looked at
-_GLANCE, _FAR = 256, 1.7  # points of a first look, and the ratio that ends it
+_GLANCE, _FAR = 128, 1.6  # points of a first look, and the ratio that ends it
 _LAID = 3  # times that one is laid onto the other
-_NOISE = 1.1  # of a description, times the root of the number of points; no two samplings of one shape differed by more
+_NOISE = 3.9  # of a description, times the root of the number of points: samplings differ by less than two of these
 
 
 @dataclass(frozen=True)
@@ -56,17 +57,19 @@ def near_copies(points: Callable[[int], np.ndarray], split: np.ndarray) -> np.nd
 
 
 def described(points: np.ndarray) -> tuple[np.ndarray, float]:
-    """Quantiles `[2, 24]` of the rise and of the run between pairs of points, over the root mean square of their
-    distance, as one row; and how far sampling moves such a row (root mean square of its numbers).
+    """Roots of the shares of points by height and by distance from the vertical axis through their mean, in units of
+    their root mean square size, as one row; and how far sampling moves such a row (Euclidean length).
 
-    Every point is paired with the 1st, 2nd, ... 8th after it, which is as good as at random for points in random order.
+    A point counts in the four cells around it, by its nearness to each: a flat side at an edge must not jump.
     """
-    x = points.astype(np.float32)
-    apart = np.concatenate([x - np.roll(x, k, 0) for k in range(1, _PAIRINGS + 1)])
-    rise, run = np.abs(apart[:, 1]), np.hypot(apart[:, 0], apart[:, 2])
-    rms = float(np.sqrt(np.square(apart).sum(1).mean()))
-    at = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
-    return np.concatenate([np.quantile(rise, at), np.quantile(run, at)]) / max(rms, 1e-12), _NOISE / len(x) ** 0.5
+    x = _centred(points)
+    height = np.clip((x[:, 1] / _EXTENT + 1) / 2 * _HEIGHTS, 0, _HEIGHTS)
+    ring = np.clip(np.hypot(x[:, 0], x[:, 2]) / _EXTENT * _RINGS, 0, _RINGS)
+    share = np.zeros((_HEIGHTS + 2, _RINGS + 2))
+    (i, u), (j, v) = ((at.astype(int), at % 1) for at in (height, ring))
+    for di, dj in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        np.add.at(share, (i + di, j + dj), np.abs(1 - di - u) * np.abs(1 - dj - v))
+    return np.sqrt(share / len(x)).ravel(), _NOISE / len(x) ** 0.5
 
 
 def likeness(a: np.ndarray, b: np.ndarray) -> float:
@@ -84,15 +87,16 @@ def _met(
 
     if not len(early):
         return
-    radius = np.hypot(reach[early].max(), reach[late]) * table.shape[1] ** 0.5
-    found = cKDTree(table[early]).query_ball_point(table[late], radius)
-    for k, near in zip(late.tolist(), found):
-        if not near:
-            continue
-        mine = _posed(_centred(points(k)))
-        near = sorted(near, key=lambda j: float(np.square(table[early[j]] - table[k]).sum()))
-        if any(_likeness(_centred(points(int(early[j]))), mine) <= LIKE for j in near):
-            yield k
+    found = cKDTree(table[early]).query_ball_point(table[late], np.hypot(reach[early].max(), reach[late]))
+
+    def has_a_copy(row: int) -> bool:
+        if not found[row]:
+            return False
+        mine, near = _posed(_centred(points(int(late[row])))), early[found[row]]
+        near = near[np.argsort(np.square(table[near] - table[late[row]]).sum(1), kind="stable")]
+        return any(_likeness(_centred(points(int(k))), mine) <= LIKE for k in near)
+
+    yield from (int(k) for k, copied in zip(late, one_each_core(has_a_copy, range(len(late)))) if copied)
 
 
 def _centred(points: np.ndarray) -> np.ndarray:
@@ -114,13 +118,17 @@ def _off(m: Matches) -> tuple[float, float]:
 
 def _likeness(a: np.ndarray, b: _Posed) -> float:
     """The same of centred points; infinite where a first look finds them too far apart in every turn."""
-    limit = _FAR * b.floor[0]
-    turns = [x for k in range(4) if b.cloud.tree.query((x := _turned(a, k))[:_GLANCE])[0].mean() <= limit]
+    turns = [k for k in range(4) if _passes(b.cloud.tree.query(_turned(a[:_GLANCE], k))[0], b.floor)]
     if not turns:
         return np.inf
     floor = _posed(a).floor
-    found = [_off(match(indexed(_laid(x, b.cloud)), b.cloud)) for x in turns]
+    found = [_off(match(indexed(_laid(_turned(a, k), b.cloud)), b.cloud)) for k in turns]
     return min(max(2 * x / (p + q) for x, p, q in zip(off, floor, b.floor)) for off in found)
+
+
+def _passes(distance: np.ndarray, floor: tuple[float, float]) -> bool:
+    """Whether a few points lie near enough to look at the rest."""
+    return bool(distance.mean() <= _FAR * floor[0] and np.quantile(distance, 0.95) <= _FAR * floor[1])
 
 
 def _laid(x: np.ndarray, onto: Indexed) -> np.ndarray:

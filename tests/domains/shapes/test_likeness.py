@@ -40,7 +40,7 @@ def test_copies_are_alike_and_others_are_not(meshes: list[Mesh]) -> None:
         copy = points(moved(mesh, k % 4), 1)
         assert likeness(own[k], copy) < LIKE and likeness(copy, own[k]) < LIKE
         (mine, noise), (theirs, _) = described(own[k]), described(copy)
-        assert np.sqrt(np.square(mine - theirs).mean()) < 2**0.5 * noise, "the description finds it"
+        assert np.linalg.norm(mine - theirs) < 2**0.5 * noise, "the description finds it"
     sisters = [likeness(own[i], own[j]) for i in range(16) for j in range(i) if i // 4 == j // 4]
     assert min(sisters) > LIKE
 
