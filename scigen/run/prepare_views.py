@@ -51,7 +51,14 @@ def prepare_views(
 
     made = render_set(shapes, pixels, pictures, tell=tell)
     save_views(path, made.views)
+    _report(made, path, say)
+    return made
+
+
+def _report(made: Rendered, path: Path, say: Callable[[str], None]) -> None:
+    """The facts beside the set, and its last lines."""
     splits = {split: len(made.views.where(split)) for split in SPLITS}
+    _, pictures, pixels = made.views.picture.shape[:3]
     facts = {"content_sha256": made.views.content_hash(), "licence": made.views.licence, "shapes": len(made.views),
              "pixels": pixels, "pictures": pictures, "splits": splits, "failed": made.failed}  # fmt: skip
     write_json(path.with_suffix(".json"), facts)
@@ -60,4 +67,3 @@ def prepare_views(
     counts = ", ".join(f"{count:,} {split}" for split, count in splits.items())
     size = path.stat().st_size / 1e6
     say(f"{len(made.views):,} shapes ({counts}), {len(made.failed)} failed, {size:.1f} MB written to {path}")
-    return made

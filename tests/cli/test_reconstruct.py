@@ -64,14 +64,14 @@ def test_what_the_documentation_shows(place: Path, capsys: pytest.CaptureFixture
     assert "2 sets of 6 views" in capsys.readouterr().out
     assert read_views(place / "views" / "views_2.npz", CUBE).pixels == 24 and (place / "views" / "views.png").is_file()
 
-    nearest = ["--prior", "retrieval", "--set", "mine", "--samples", 2, "--grid", 48, "--json"]
+    nearest = ["--prior", "retrieval", "--set", "mine", "--samples", 2, "--grid", 32, "--json"]
     assert line("reconstruct", place / "photo.png", *nearest, "--out", place / "near") == 0
     rows = json.loads(capsys.readouterr().out)["ranking"]
     assert rows[0]["reprojection_iou"] >= rows[1]["reprojection_iou"] > 0.3
     for row in rows:
         mesh = read_mesh(place / "near" / row["file"])
         assert examine(mesh.vertices, mesh.faces).solid
-    again = ["--prior", "folder", "--folder", place / "near", "--samples", 1, "--grid", 48, "--quiet"]
+    again = ["--prior", "folder", "--folder", place / "near", "--samples", 1, "--grid", 32, "--quiet"]
     assert line("reconstruct", place / "photo.png", *again, "--out", place / "again") == 0
     meshes = [(place / folder / "mesh_1.glb").read_bytes() for folder in ("near", "again")]
     assert meshes[0] == meshes[1] and capsys.readouterr().out == ""
@@ -79,7 +79,7 @@ def test_what_the_documentation_shows(place: Path, capsys: pytest.CaptureFixture
 
 def test_the_oracle_is_the_mesh_it_looked_at(place: Path) -> None:
     out = place / "oracle"
-    words = ["--prior", "oracle", "--mesh", place / "body.glb", "--grid", 64, "--quiet"]
+    words = ["--prior", "oracle", "--mesh", place / "body.glb", "--grid", 48, "--quiet"]
     assert line("reconstruct", place / "photo.png", *words, "--out", out) == 0
     from scigen.domains.shapes.unit import unit_shape
 

@@ -127,8 +127,8 @@ class MeanPrior:
         solid = np.stack([one >= np.quantile(one, 1 - min(one.mean(), 1.0)) for one in mask]) & (mask > 0)
         off = ~solid
         normal[off], depth[off] = 0, self.rig.radius
-        outline, normal, depth = (x.astype(np.float32) for x in (solid, normal, depth))
-        return [Views(self.rig, outline, normal, depth)]
+        outline, facing, forward = (x.astype(np.float32) for x in (solid, normal, depth))
+        return [Views(self.rig, outline, facing, forward)]
 
 
 def _signature(subject: Subject) -> np.ndarray:

@@ -19,7 +19,7 @@ from scigen.io.shape import Mesh
 __all__ = ["Agreement", "Reconstruct", "Reconstructor", "painted", "reprojection"]
 
 _BEHIND = 0.04  # diameters behind what a view saw beyond which a vertex is hidden from it
-_AZIMUTHS, _ELEVATIONS = tuple(range(0, 360, 15)), (-10, 5, 20, 35)
+_AZIMUTHS, _ELEVATIONS = tuple(range(0, 360, 15)), (-5, 15, 35)
 _PIXELS = 32
 
 
@@ -56,7 +56,7 @@ def reprojection(mesh: Mesh, subject: Subject, sides: Sequence[Viewpoint] = ()) 
     """How well some view of the mesh agrees with the picture: no truth is asked, so samples can be ranked by it.
 
     The overlap of coverages is the sum of the least over the sum of the greatest. `sides` are those tried, by default
-    every 15 degrees around and four elevations from -10 to 35; all are framed as the picture is. Raises ValueError for
+    every 15 degrees around and three elevations from -5 to 35; all are framed as the picture is. Raises ValueError for
     a mesh that cannot be seen.
     """
     tried = list(sides) or [Viewpoint(a, e) for a in _AZIMUTHS for e in _ELEVATIONS]

@@ -39,8 +39,8 @@ def views_of(channels: np.ndarray, rig: CameraRig = CUBE) -> Views:
     normal = normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-6)
     depth = rig.radius - channels[..., 4].clip(-2, 2) / _DEPTH
     arrays = (mask, normal * inside[..., None], np.where(inside, depth, rig.radius))
-    mask, normal, depth = (np.ascontiguousarray(x, np.float32) for x in arrays)
-    return Views(rig, mask, normal, depth)
+    outline, facing, forward = (np.ascontiguousarray(x, np.float32) for x in arrays)
+    return Views(rig, outline, facing, forward)
 
 
 def picture_channels(subject: Subject) -> np.ndarray:
