@@ -15,7 +15,7 @@ from scigen.domains.meshes.surface import closed_surface
 from scigen.domains.shapes.identity import shape_rng
 from scigen.domains.shapes.sets import ShapeSet
 from scigen.errors import InputError, NumericError, ResourceError
-from scigen.io.shape import Mesh
+from scigen.io.shape import Cloud, Mesh
 
 __all__ = ["Rendered", "render_set"]
 
@@ -87,5 +87,8 @@ def _seen(
 
 
 def _surface(shapes: ShapeSet, k: int, rng: np.random.Generator) -> Mesh:
-    mesh = closed_surface(shapes.cloud(k, _POINTS, rng), _GRID)
+    """Points come in rounds where there are fewer than asked for; a surface takes each once."""
+    cloud = shapes.cloud(k, _POINTS, rng)
+    once = np.sort(np.unique(cloud.points, axis=0, return_index=True)[1])
+    mesh = closed_surface(Cloud(cloud.points[once], None if cloud.normals is None else cloud.normals[once]), _GRID)
     return Mesh(mesh.vertices.astype(np.float32), mesh.faces)
