@@ -48,13 +48,13 @@ def test_the_order_of_latents_and_of_queries_does_not_matter(network, rng) -> No
 
 
 def test_no_jump_where_the_nearest_latents_change(network, rng) -> None:
-    """Along a line through the latents the nearest four change many times; steps of 6e-5 never move the answer much."""
+    """Along a line through the latents the nearest four change many times; steps of 2e-4 never move the answer much."""
     x = latents(rng, 1)
-    line = torch.linspace(-0.6, 0.6, 20_001, dtype=torch.float64)[:, None] * torch.tensor([0.6, 0.5, 0.62])
+    line = torch.linspace(-0.6, 0.6, 8_001, dtype=torch.float64)[:, None] * torch.tensor([0.6, 0.5, 0.62])
     index = (line[:, None] - x["pos"]).norm(dim=-1).topk(4, largest=False).indices.sort(1).values
     assert (index[1:] != index[:-1]).any(1).sum() > 3
-    steps = network(x, line[None].double())[0].diff().abs()
-    assert float(steps.max()) < 1e-3
+    steps = network(x, line[None].double())[0].detach().diff().abs()
+    assert float(steps.max()) < 2e-3
 
 
 def test_it_learns_spheres_about_its_latents(rng) -> None:
