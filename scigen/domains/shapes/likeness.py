@@ -23,7 +23,7 @@ __all__ = ["LIKE", "described", "likeness", "near_copies"]
 
 LIKE = 1.15  # `likeness` of copies: samplings of one shape reach 1.14, of 160 others the nearest pair was at 1.20
 _HEIGHTS, _RINGS, _EXTENT = 12, 6, 2.0  # cells of a description, and how far they reach, in units of the size
-_FEWEST, _COMPARED = 512, 2048  # points without which shapes cannot be told apart, and points that are looked at
+_FEWEST, _COMPARED = 1500, 2048  # points without which shapes cannot be told apart, and points that are looked at
 _GLANCE, _FAR = 128, 1.6  # points of a first look, and the ratio that ends it
 _LAID = 3  # times that one is laid onto the other
 _NOISE = 3.9  # of a description, times the root of the number of points: samplings differ by less than two of these
@@ -41,7 +41,7 @@ def near_copies(points: Callable[[int], np.ndarray], split: np.ndarray) -> np.nd
     """Rows `[M]`, bool, that are near copies of a shape that stays: `val` yields to `test`, and both to `train`.
 
     `points(k)` are those of shape k, `[N, 3]`, in random order; `split [M]` indexes `SPLITS`. Copies inside a split
-    stay: they leak nothing. So do shapes of fewer than 512 points, which cannot be told apart.
+    stay: they leak nothing. So do shapes of fewer than 1,500 points: at 800 one bed passes for another.
     """
     dropped = np.zeros(len(split), bool)
     if len(np.unique(split)) < 2:
