@@ -100,7 +100,8 @@ def _check(image: Image, path: Path) -> None:
         raise InputError(f"`{path}` is {width} x {height} pixels; a side needs {SMALLEST} or more to show an object.")
     if width * height > MOST:
         raise InputError(f"`{path}` is {width} x {height} pixels, more than {MOST:,}; scale it down first.")
-    if (count := getattr(image, "n_frames", 1)) > 1:
+    # Telephones put a preview or a depth map behind the photograph (MPO); the photograph comes first.
+    if (count := getattr(image, "n_frames", 1)) > 1 and image.format != "MPO":
         raise InputError(f"`{path}` holds {count} pictures (frames or pages); save the one that is meant.")
     if image.mode in _REFUSED:
         raise InputError(f"`{path}` {_REFUSED[image.mode]}.")

@@ -55,6 +55,13 @@ def test_pictures_stand_upright_and_stay_small(tmp_path: Path) -> None:
     assert max(read_picture(saved(tmp_path / "y.png", large)).rgb.shape) == 1024
 
 
+def test_a_telephone_puts_a_preview_behind_the_photograph(tmp_path: Path) -> None:
+    preview = [Image.fromarray(255 - RGB[::2, ::2])]
+    path = saved(tmp_path / "x.jpg", Image.fromarray(RGB), format="MPO", save_all=True, append_images=preview)
+    picture = read_picture(path)
+    assert picture.rgb.shape == RGB.shape and np.median(np.abs(picture.rgb.astype(int) - RGB)) <= 4
+
+
 def bomb(width: int, height: int) -> bytes:
     """A PNG whose header promises more than it holds."""
 
