@@ -80,11 +80,11 @@ def test_procedural_families(numpy_rng: np.random.Generator, name: str, genus: i
 def test_small_pieces_go_and_large_ones_stay(numpy_rng: np.random.Generator) -> None:
     crumb, twin = ball(0.07, (0.42, 0.4, 0)), ball(0.3, (0.8, 0, 0))
     cloud = sample_surface(joined(ball(0.3), crumb), 6000, numpy_rng)[0]
-    found = surface_of(cloud, 32)
+    found = surface_of(cloud, 64)
     assert look(found.mesh).components == 1 and found.pieces == 2
     assert found.dropped == pytest.approx(0.07**3 / (0.3**3 + 0.07**3), rel=0.2)
     cloud = sample_surface(joined(ball(0.3), twin), 6000, numpy_rng)[0]
-    found = surface_of(cloud, 32)
+    found = surface_of(cloud, 64)
     assert look(found.mesh).components == found.pieces == 2 and found.dropped == 0
 
 
