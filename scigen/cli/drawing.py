@@ -6,18 +6,17 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from scigen.cli.choice import PROCESSES, checked
 from scigen.errors import UsageError
 
 if TYPE_CHECKING:
     from scigen.domains.points.sampler import Plan
 
 __all__ = [
-    "PROCESSES", "SOLVERS", "AsJson", "Batch", "Category", "Codec", "Decoder", "Device", "Guidance", "Index",
-    "MeshFormat", "ProcessName", "Quiet", "Resolution", "Seed", "SolverName", "Steps", "WeightsName", "checked",
-    "checked_mesh", "drawing_plan",
+    "SOLVERS", "AsJson", "Batch", "Category", "Codec", "Decoder", "Device", "Guidance", "Index", "MeshFormat",
+    "ProcessName", "Quiet", "Resolution", "Seed", "SolverName", "Steps", "WeightsName", "checked_mesh", "drawing_plan",
 ]  # fmt: skip
 
-PROCESSES = ("flow", "vp", "ve", "subvp", "cosine")
 SOLVERS = (
     "ancestral", "ddim", "dpm2", "dpm3", "dpmpp2m", "dpmpp3m", "dpmpp2m-sde", "pndm", "unipc", "euler", "heun", "edm",
 )  # fmt: skip
@@ -63,14 +62,6 @@ def drawing_plan(process: str, solver: str, steps: int, guidance: float | None, 
 
     moves = named_solver(solver, 0.0, steps)
     return Plan(affine_process(process), moves, steps, guidance=1.0 if guidance is None else guidance)
-
-
-def checked(option: str, name: str, known: tuple[str, ...]) -> None:
-    """Raise `UsageError`, with a suggestion, for a name that an option does not know."""
-    from scigen.cli.thresholds import suggest
-
-    if name not in known:
-        raise UsageError(f"`{option} {name}`: there is no such name; {suggest(name, known)}")
 
 
 def checked_mesh(suffix: str, resolution: int) -> None:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scigen.cli.choice import PROCESSES, checked
 from scigen.cli.device import chosen_device
+from scigen.cli.drawing import Device
 from scigen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["reconstruct", "views"]
 
 PRIORS = ("scigen", "regression", "retrieval", "mean", "oracle", "folder")
-PROCESSES = ("flow", "vp", "ve", "subvp", "cosine")
 RIGS = ("cube", "zero123plus-1.1", "zero123plus-1.2", "wonder3d")
 MAKERS = ("auto", "carve", "fit")
 
@@ -37,7 +38,6 @@ Steps = Annotated[int, typer.Option(min=2, help="Solver intervals of --prior sci
 Guidance = Annotated[
     float, typer.Option(min=0, help="Weight of the picture; above 1 exaggerates it, at twice the cost.")
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the draws.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No summary.")]
@@ -74,7 +74,7 @@ def reconstruct(
 
     Exit code 4: written, but some draws left no mesh; errors.jsonl lists them.
     """
-    _known("--recon", recon, MAKERS)
+    checked("--recon", recon, MAKERS)
     if grid % 2:
         raise UsageError(f"--grid {grid}: give an even number.")
     wanted = _wanted(prior, views_of, mesh, folder, rig, weights, process, steps, guidance, device)
@@ -147,9 +147,9 @@ def _wanted(
     device: str,
 ) -> Wanted:
     """What a prior is made from, once the options go together."""
-    _known("--prior", name, PRIORS)
-    _known("--rig", rig, RIGS)
-    _known("--process", process, PROCESSES)
+    checked("--prior", name, PRIORS)
+    checked("--rig", rig, RIGS)
+    checked("--process", process, PROCESSES)
     for option, given, names in (
         ("--mesh", mesh, ("oracle",)),
         ("--folder", folder, ("folder",)),
@@ -173,13 +173,6 @@ def _told(wanted: Wanted) -> dict[str, object]:
     """The options of a prior for `run.json`."""
     facts = dict(vars(wanted)) | {"rig": vars(wanted.rig)}
     return {"prior": facts.pop("name"), **facts}
-
-
-def _known(option: str, name: str, names: tuple[str, ...]) -> None:
-    from scigen.cli.thresholds import suggest
-
-    if name not in names:
-        raise UsageError(f"`{option} {name}`: there is no such name; {suggest(name, names)}")
 
 
 def _show(outcome: Outcome, out: Path, as_json: bool, quiet: bool) -> None:

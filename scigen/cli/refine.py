@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scigen.cli.choice import checked
 from scigen.cli.device import chosen_device
 from scigen.errors import UsageError
 
@@ -73,12 +74,9 @@ def refine(
 
 
 def _check(out: Path, engine: str, n: int, draws: int, start: str, on_unknown: str) -> None:
-    from scigen.cli.thresholds import suggest
-
     choices = (("--engine", engine, ENGINES), ("--start", start, STARTS), ("--on-unknown", on_unknown, UNKNOWN))
     for option, name, known in choices:
-        if name not in known:
-            raise UsageError(f"`{option} {name}`: there is no such name; {suggest(name, known)}")
+        checked(option, name, known)
     if n > 1 and engine != "sde":
         raise UsageError(f"--n {n}: --engine {engine} has one geometry for a molecule; use --engine sde.")
     if draws == 1:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scigen.cli.choice import PROCESSES, checked
 from scigen.cli.device import chosen_device
 from scigen.errors import UsageError
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["sample_molecules"]
 
-PROCESSES = ("flow", "vp", "ve", "subvp", "cosine")
 SOLVERS = (
     "ancestral", "ddim", "dpm2", "dpm3", "dpmpp2m", "dpmpp3m", "dpmpp2m-sde", "pndm", "unipc", "euler", "heun",
     "edm", "pc", "tokens-pc", "sde", "sde2",
@@ -112,12 +112,12 @@ def _fragment(keep: Path | None, grow_at: str | None, repeats: int) -> tuple[Fra
 
 def _plan(process: str, solver: str, grid: str, steps: int, eta: float | None, sharpness: float) -> Any:
     """Check the names now, build the plan once the card is read."""
-    from scigen.cli.thresholds import suggest
-
-    choices = (("--process", process, PROCESSES), ("--solver", solver, SOLVERS), ("--grid", grid, GRIDS))
-    for option, name, known in choices:
-        if name not in known:
-            raise UsageError(f"`{option} {name}`: there is no such name; {suggest(name, known)}")
+    for option, name, known in (
+        ("--process", process, PROCESSES),
+        ("--solver", solver, SOLVERS),
+        ("--grid", grid, GRIDS),
+    ):
+        checked(option, name, known)
     if grid != "late" and solver in ("sde", "sde2"):
         raise UsageError(f"--solver {solver} takes even steps of log-SNR; leave --grid out.")
     if eta is not None and solver != "ddim":

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["score_meshes"]
 
 
-
 def score_meshes(
     generated: Annotated[Path, typer.Argument(help="Folder of meshes, or one file: GLB, glTF, OBJ, PLY, STL.")],
     reference: Annotated[Path, typer.Option(help="Meshes to compare with, in the same forms.")],

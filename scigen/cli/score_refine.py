@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scigen.cli.thresholds import conclude, judge, parse_thresholds, suggest
+from scigen.cli.choice import suggest
+from scigen.cli.thresholds import conclude, judge, parse_thresholds
 from scigen.errors import InputError, UsageError
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -11,12 +10,13 @@ from xml.etree import ElementTree
 
 from typer import Exit
 
+from scigen.cli.choice import suggest
 from scigen.errors import UsageError
 
 if TYPE_CHECKING:
     from scigen.metrics.score import Score
 
-__all__ = ["Threshold", "Verdict", "conclude", "judge", "junit", "parse_thresholds", "suggest"]
+__all__ = ["Threshold", "Verdict", "conclude", "judge", "junit", "parse_thresholds"]
 
 _MISSED, _PARTIAL = 1, 4
 
@@ -50,12 +50,6 @@ class Verdict:
 def parse_thresholds(minimum: Iterable[str], maximum: Iterable[str], names: Sequence[str]) -> list[Threshold]:
     """Read `NAME=VALUE` texts; `95%` means 0.95. Raises `UsageError` for an unknown name or a bad number."""
     return [_parse(text, "--min", names) for text in minimum] + [_parse(text, "--max", names) for text in maximum]
-
-
-def suggest(name: str, names: Sequence[str]) -> str:
-    """`; did you mean 'x'?` for a misspelt name, else the list of names."""
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean '{near[0]}'?" if near else f"choose from {', '.join(names)}."
 
 
 def judge(thresholds: Iterable[Threshold], scores: Iterable[Score]) -> list[Verdict]:

@@ -6,10 +6,7 @@ from typing import Literal, TypeAlias, get_args
 
 from pydantic import Field
 
-from scigen.run.schema_base import Headed as _Headed
-from scigen.run.schema_base import Process, TrainConfig
-from scigen.run.schema_base import Run as _Run
-from scigen.run.schema_base import Strict as _Strict
+from scigen.run.schema_base import Headed, Process, Run, Strict, TrainConfig
 from scigen.run.schema_views import ViewsConfig, ViewsNetworkConfig
 
 __all__ = [
@@ -20,7 +17,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class NetworkConfig(_Headed):
+class NetworkConfig(Headed):
     """Shape of the molecule network (see `nn.transformer.TransformerConfig` and `nn.tensor_product`)."""
 
     kind: Literal["transformer", "e3nn"] = "transformer"
@@ -37,7 +34,7 @@ class NetworkConfig(_Headed):
         return self.kind == "transformer"
 
 
-class LossConfig(_Strict):
+class LossConfig(Strict):
     """Weights of the loss terms (see `domains.molecules.loss.LossConfig`)."""
 
     snr_cap: float = Field(25.0, gt=0)
@@ -48,7 +45,7 @@ class LossConfig(_Strict):
     self_condition: float = Field(0.5, ge=0, le=1)
 
 
-class RefineLossConfig(_Strict):
+class RefineLossConfig(Strict):
     """Weights of the loss terms (see `domains.molecules.refine.task.RefineLoss`)."""
 
     snr_cap: float = Field(5.0, gt=0)
@@ -57,7 +54,7 @@ class RefineLossConfig(_Strict):
     at_start: float = Field(0.2, ge=0, le=1)
 
 
-class CodecShapeConfig(_Headed):
+class CodecShapeConfig(Headed):
     """Shape of the codec of clouds (see `nn.point_encoder.CodecShape`)."""
 
     latents: int = Field(32, ge=4, le=512)
@@ -70,7 +67,7 @@ class CodecShapeConfig(_Headed):
     point_width: int = Field(64, ge=8)
 
 
-class CodecLossConfig(_Strict):
+class CodecLossConfig(Strict):
     """Weights of the loss terms and noise (see `domains.points.codec_loss.CodecLoss`)."""
 
     normal: float = Field(0.5, ge=0)
@@ -79,7 +76,7 @@ class CodecLossConfig(_Strict):
     unoriented: float = Field(0.25, ge=0, le=1)
 
 
-class LatentNetworkConfig(_Headed):
+class LatentNetworkConfig(Headed):
     """Shape of the network on latent points (see `nn.latent_transformer.LatentConfig`)."""
 
     categories: int = Field(64, ge=0)  # room for as many classes of shapes; the row after the last is the null class
@@ -88,7 +85,7 @@ class LatentNetworkConfig(_Headed):
     octaves: int = Field(4, ge=0, le=12)
 
 
-class PointNetworkConfig(_Headed):
+class PointNetworkConfig(Headed):
     """Shape of the network on raw points (see `nn.point_process.PointConfig`)."""
 
     categories: int = Field(64, ge=0)
@@ -100,7 +97,7 @@ class PointNetworkConfig(_Headed):
     octaves: int = Field(6, ge=0, le=12)
 
 
-class ImplicitShapeConfig(_Headed):
+class ImplicitShapeConfig(Headed):
     """Shape of the implicit decoder (see `nn.implicit.ImplicitShape`)."""
 
     feature: int = Field(32, ge=2)  # of the codec
@@ -112,7 +109,7 @@ class ImplicitShapeConfig(_Headed):
     hidden: int = Field(64, ge=8)
 
 
-class PriorLossConfig(_Strict):
+class PriorLossConfig(Strict):
     """Weights of the loss terms (see `domains.points.prior_task.PriorLoss`)."""
 
     snr_cap: float = Field(25.0, gt=0)
@@ -121,7 +118,7 @@ class PriorLossConfig(_Strict):
     transport: float | None = Field(None, ge=0, le=1)
 
 
-class BridgeLossConfig(_Strict):
+class BridgeLossConfig(Strict):
     """Weights of the loss terms (see `domains.points.bridge_task.BridgeLoss`)."""
 
     snr_cap: float = Field(5.0, gt=0)
@@ -130,7 +127,7 @@ class BridgeLossConfig(_Strict):
     forget: float = Field(0.1, ge=0, le=1)
 
 
-class ImplicitLossConfig(_Strict):
+class ImplicitLossConfig(Strict):
     """What a step asks and the noise (see `domains.meshes.implicit_task.ImplicitLoss`)."""
 
     truncate: float = Field(0.08, gt=0)
@@ -139,7 +136,7 @@ class ImplicitLossConfig(_Strict):
     feat_noise: float = Field(0.1, ge=0)
 
 
-class MoleculeConfig(_Run):
+class MoleculeConfig(Run):
     """Train molecules: coordinates, tokens and bonds from noise."""
 
     domain: Literal["molecules"]
@@ -150,7 +147,7 @@ class MoleculeConfig(_Run):
     loss: LossConfig = LossConfig()
 
 
-class RefineConfig(_Run):
+class RefineConfig(Run):
     """Train the bridge from force-field geometries to reference ones."""
 
     domain: Literal["refine"]
@@ -159,7 +156,7 @@ class RefineConfig(_Run):
     loss: RefineLossConfig = RefineLossConfig()
 
 
-class CodecConfig(_Run):
+class CodecConfig(Run):
     """Train the autoencoder of clouds, on one or several packed collections."""
 
     domain: Literal["points-codec"]
@@ -168,7 +165,7 @@ class CodecConfig(_Run):
     loss: CodecLossConfig = CodecLossConfig()
 
 
-class PriorConfig(_Run):
+class PriorConfig(Run):
     """Train the latent points of shapes, from noise, class known or not."""
 
     domain: Literal["points-prior"]
@@ -180,7 +177,7 @@ class PriorConfig(_Run):
     loss: PriorLossConfig = PriorLossConfig()
 
 
-class BridgeConfig(_Run):
+class BridgeConfig(Run):
     """Train the bridge from the latent points of a scan to those of the whole shape."""
 
     domain: Literal["points-bridge"]
@@ -192,7 +189,7 @@ class BridgeConfig(_Run):
     loss: BridgeLossConfig = BridgeLossConfig()
 
 
-class ImplicitConfig(_Run):
+class ImplicitConfig(Run):
     """Train signed distances asked of the latent points of closed meshes."""
 
     domain: Literal["meshes-implicit"]
@@ -204,7 +201,7 @@ class ImplicitConfig(_Run):
     loss: ImplicitLossConfig = ImplicitLossConfig()
 
 
-class RawConfig(_Run):
+class RawConfig(Run):
     """Train raw points from noise: the baseline without a codec."""
 
     domain: Literal["points-raw"]
