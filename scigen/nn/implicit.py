@@ -1,10 +1,14 @@
-"""Latent points to the signed distance at any place: what is near asks the nearest latents, and only of invariants.
+"""Latent points to the signed distance at any place, blended from what the nearest latents say of it.
 
-A latent knows the others by their features and distances, and answers with vectors sum_j w_ij (p_j - p_i) and their
-cross products. They turn with the latents, so a query x is measured by x - p_i along them, and the distance is the same
-wherever the latent points and x are moved or turned together, features as they are (a mirror image is another matter).
-Of the features themselves nothing is asked: those of `nn.point_encoder` tell of an upright shape.
-Local latents that are blended: 3DILG, arXiv:2205.13914; signed distance by a network: DeepSDF, arXiv:1901.05103.
+Latent i sees a query x through quadrics that attention over the others wrote, one for each hidden unit h and one more
+that is an answer already,
+
+    q_ih(x) = s . A_ih s + a_ih . s + b_ih, s = x - p_i,    f(x) = sum_i w_i(x) q_i0(x) + g(sum_i w_i(x) m(q_i(x)))
+
+with perceptrons m and g and weights w that vanish where a latent stops being one of the nearest: a partition of unity
+(Ohtake et al. 2003, doi:10.1145/882262.882293) whose corrections are learnt. Only displacements are read, so the
+distance moves with the latents. Local latents that are blended: 3DILG, arXiv:2205.13914; signed distance by a network:
+DeepSDF, arXiv:1901.05103.
 """
 
 from __future__ import annotations
@@ -15,29 +19,28 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from scigen.nn.attention import Feed, full
-from scigen.nn.embed import radial_basis
+from scigen.nn.attention import full
 from scigen.nn.neighbours import gather
+from scigen.nn.point_attention import PointAttention, RelativeBias
 from scigen.state import State
 
 __all__ = ["ImplicitNetwork", "ImplicitShape"]
 
-_REACH = 0.5  # distances beyond this are all far
 _UNIT = 0.15  # of displacements: about the radius of what a latent stands for
 _VALUE = 0.1  # distances leave the network in units of this
-_RADIAL = 16
+_READS = ("token", "bias", "layers", "norm")  # named as in `nn.point_decoder.PointDecoder`
+_TERMS = 10  # of a quadric: a constant, three linear ones, six products
 
 
 @dataclass(frozen=True)
 class ImplicitShape:
-    """Shape of the network; the defaults are those of the preset, 0.7 M weights."""
+    """Shape of the network; the defaults are those of the preset, and read latents as the shipped codec does."""
 
     feature: int = 32  # of the codec
-    width: int = 128
-    heads: int = 4
-    layers: int = 3
-    axes: int = 16  # vectors of a latent, as many again are cross products
-    neighbours: int = 8  # latents a query asks; the farthest of them has no say
+    width: int = 192
+    heads: int = 6
+    layers: int = 4
+    neighbours: int = 6  # latents a query asks; the farthest of them has no say
     hidden: int = 64  # per query and latent
 
 
@@ -48,67 +51,69 @@ class ImplicitNetwork(nn.Module):
         super().__init__()
         c = self.shape = shape
         self.token = nn.Linear(c.feature, c.width)
-        self.bias = nn.Linear(_RADIAL, c.layers * c.heads)
-        self.layers = nn.ModuleList(_Layer(c.width, c.heads) for _ in range(c.layers))
+        self.bias = RelativeBias(c.layers, c.heads)
+        self.layers = nn.ModuleList(PointAttention(c.width, c.heads) for _ in range(c.layers))
         self.norm = nn.LayerNorm(c.width)
-        self.pair = nn.Linear(c.width, 2 * 8 * c.axes)
-        self.pair_bias = nn.Linear(_RADIAL, c.axes)
-        self.modulate = nn.Linear(c.width, 2 * c.hidden)
-        self.measure = nn.Linear(2 * c.axes + _RADIAL, c.hidden)
+        self.quadrics = nn.Linear(c.width, _TERMS * (1 + c.hidden))
         self.mix = nn.Linear(c.hidden, c.hidden)
         self.say = nn.Linear(c.hidden, 1)
         self.out = nn.Sequential(nn.Linear(c.hidden, c.hidden), nn.SiLU(), nn.Linear(c.hidden, 1))
+
+    def read_as(self, decoder: nn.Module) -> bool:
+        """Take over how a `PointDecoder` reads latents, where it has the same shape; whether it has."""
+        mine, given = (
+            {name: x for name, x in net.state_dict().items() if name.split(".")[0] in _READS} for net in (self, decoder)
+        )
+        if {name: x.shape for name, x in mine.items()} != {name: x.shape for name, x in given.items()}:
+            return False
+        self.load_state_dict(given, strict=False)
+        return True
 
     def forward(self, latents: State, query: Tensor) -> Tensor:
         """`[B, Q]` at `query [B, Q, 3]` of latents `pos [B, K, 3]`, `feat [B, K, F]`."""
         return self.ask(*self.read(latents), query)
 
-    def read(self, latents: State) -> tuple[Tensor, Tensor, Tensor]:
-        """What queries ask: positions, tokens `[B, K, 2 hidden]` and vectors `[B, K, 3, 2 axes]`."""
+    def read(self, latents: State) -> tuple[Tensor, Tensor]:
+        """What queries ask: positions, and the coefficients of the quadrics, `[B, K, 10, 1 + hidden]`."""
         pos, h = latents["pos"], self.token(latents["feat"])
-        step = pos[:, None] - pos[:, :, None]  # [B, i, j, 3]: from i to j
-        far = radial_basis(torch.linalg.vector_norm(step, dim=-1), _RADIAL, 1.0)
-        biases = self.bias(far).unflatten(-1, (len(self.layers), -1)).permute(3, 0, 4, 1, 2)
-        for layer, bias in zip(self.layers, biases, strict=True):
-            h = layer(h, bias)
-        h = self.norm(h)
-        one, other = self.pair(h).unflatten(-1, (2, self.shape.axes, -1)).unbind(2)  # [B, K, axes, 8]
-        weight = torch.einsum("biad,bjad->bija", one, other) / 8**0.5 + self.pair_bias(far)
-        vector = torch.einsum("bija,bijx->bixa", full(weight), step)
-        vector = vector * torch.rsqrt(vector.square().sum(2, keepdim=True) + 1e-4)
-        across = torch.linalg.cross(vector, vector.roll(1, -1), dim=2)
-        return pos, self.modulate(h), torch.cat([vector, across], -1)
+        for layer, bias in zip(self.layers, self.bias(pos), strict=True):
+            h = layer(h, pos, bias)
+        return pos, full(self.quadrics(self.norm(h))).unflatten(-1, (_TERMS, -1))
 
-    def ask(self, pos: Tensor, token: Tensor, vector: Tensor, query: Tensor) -> Tensor:
+    def ask(self, pos: Tensor, quadrics: Tensor, query: Tensor) -> Tensor:
         """`[B, Q]`: the nearest latents' answers, blended; no jump where the set of the nearest changes."""
         far = torch.cdist(query, pos, compute_mode="donot_use_mm_for_euclid_dist")
         distance, index = far.topk(min(self.shape.neighbours, pos.shape[1]), largest=False)
-        step = query[:, :, None] - gather(pos, index)  # [B, Q, k, 3]
-        axes = gather(vector.flatten(2), index).unflatten(-1, (3, -1))
-        along = (step[..., None] * axes).sum(-2) / _UNIT
-        seen = torch.cat([along, radial_basis(distance.clamp(max=_REACH), _RADIAL, _REACH)], -1)
-        shift, scale = gather(token, index).chunk(2, -1)
-        h = silu(self.mix(silu(shift + (1 + scale) * self.measure(seen))))
+        answer, seen = _values(quadrics, _terms(query[:, :, None] - gather(pos, index)), index).split(
+            [1, self.shape.hidden], -1
+        )
+        h = silu(self.mix(silu(seen)))
         near = (1 - (distance / distance[..., -1:].clamp(min=1e-9)).square()).clamp(min=0)
-        weight = near * full(self.say(h))[..., 0].clamp(-20, 20).exp()
-        weight = weight / weight.sum(-1, keepdim=True).clamp(min=1e-12)
-        return _VALUE * full(self.out((weight[..., None].to(h.dtype) * h).sum(-2)))[..., 0]
+        weight = near[..., None] * full(self.say(h)).clamp(-20, 20).exp()  # [B, Q, k, 1]
+        weight = weight / weight.sum(2, keepdim=True).clamp(min=1e-12)
+        correction = full(self.out((weight.to(h.dtype) * h).sum(2)))
+        return _VALUE * ((weight * answer).sum(2) + correction)[..., 0]
 
 
-class _Layer(nn.Module):
-    """Pre-norm attention over latents with a bias from distances, and a feed-forward."""
+def _terms(step: Tensor) -> Tensor:
+    """What a quadric is linear in, of displacements `[..., 3]`: `[..., 10]`."""
+    x = step / _UNIT
+    return torch.cat([torch.ones_like(x[..., :1]), x, x.square(), x * x.roll(1, -1)], -1)
 
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm_attention, self.norm_feed = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-        self.feed = Feed(width)
 
-    def forward(self, h: Tensor, bias: Tensor) -> Tensor:
-        qkv = self.qkv(self.norm_attention(h)).unflatten(-1, (3, self.heads, -1))
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each [B, heads, K, d / heads]
-        weights = (full(query @ key.mT) / query.shape[-1] ** 0.5 + bias).softmax(-1)
-        h = h + self.out((weights.to(value.dtype) @ value).transpose(1, 2).flatten(2))
-        return h + self.feed(self.norm_feed(h))
+def _values(quadrics: Tensor, terms: Tensor, index: Tensor) -> Tensor:
+    """`terms [B, Q, k, 10]` times the `quadrics [B, K, 10, H]` of latents `index [B, Q, k]`: `[B, Q, k, H]`.
+
+    Pairs are put together by latent, each of which brings its matrix once: a matrix a pair takes seven times as long.
+    """
+    batch, latents, count, width = quadrics.shape
+    owner = (index + latents * torch.arange(batch, device=index.device)[:, None, None]).flatten()
+    held = owner.bincount(minlength=batch * latents)
+    order = owner.argsort(stable=True)
+    place = torch.empty_like(owner)
+    place[order] = torch.arange(len(owner), device=owner.device) - (held.cumsum(0) - held)[owner[order]]
+    most = int(held.max())
+    slot = owner * most + place
+    table = terms.new_zeros(batch * latents * most, count).index_copy(0, slot, terms.reshape(-1, count))
+    found = table.unflatten(0, (-1, most)) @ quadrics.flatten(0, 1).to(terms.dtype)
+    return found.flatten(0, 1).index_select(0, slot).unflatten(0, index.shape)

@@ -103,7 +103,7 @@ def _made(
 
 
 def _closed(shapes: ShapeSet, k: int) -> Mesh | None:
-    """Mesh k, wound outwards, where it is closed."""
+    """Mesh k, wound outwards, where it is closed: as it is indexed, or with corners at equal places made one."""
     import trimesh
 
     try:
@@ -112,7 +112,9 @@ def _closed(shapes: ShapeSet, k: int) -> Mesh | None:
         return None
     if mesh is None:
         return None
-    found = trimesh.Trimesh(mesh.vertices, mesh.faces, process=True)
-    if not (found.is_watertight and found.is_winding_consistent) or found.volume == 0:
-        return None
-    return mesh if found.volume > 0 else replace(mesh, faces=mesh.faces[:, ::-1])
+    # Parts of a solid may touch along an edge: made one, it would have four faces.
+    for merged in (False, True):
+        found = trimesh.Trimesh(mesh.vertices, mesh.faces, process=merged)
+        if found.is_watertight and found.is_winding_consistent and found.volume != 0:
+            return mesh if found.volume > 0 else replace(mesh, faces=mesh.faces[:, ::-1])
+    return None

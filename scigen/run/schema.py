@@ -101,11 +101,10 @@ class ImplicitShapeConfig(Headed):
     """Shape of the implicit decoder (see `nn.implicit.ImplicitShape`)."""
 
     feature: int = Field(32, ge=2)  # of the codec
-    width: int = Field(128, ge=8)
-    heads: int = Field(4, ge=1)
-    layers: int = Field(3, ge=1)
-    axes: int = Field(16, ge=1)
-    neighbours: int = Field(8, ge=2)
+    width: int = Field(192, ge=8)
+    heads: int = Field(6, ge=1)
+    layers: int = Field(4, ge=1)
+    neighbours: int = Field(6, ge=2)
     hidden: int = Field(64, ge=8)
 
 
@@ -131,7 +130,7 @@ class ImplicitLossConfig(Strict):
     """What a step asks and the noise (see `domains.meshes.implicit_task.ImplicitLoss`)."""
 
     truncate: float = Field(0.08, gt=0)
-    queries: int = Field(1024, ge=1)
+    queries: int = Field(512, ge=1)
     pos_noise: float = Field(0.015, ge=0)
     feat_noise: float = Field(0.1, ge=0)
 
@@ -195,7 +194,7 @@ class ImplicitConfig(Run):
     domain: Literal["meshes-implicit"]
     data: list[str] = Field(min_length=1)  # `procedural`, or folders of closed meshes
     codec: str = "points-codec"
-    objects: int = Field(100, ge=1)  # of each generated family
+    objects: int = Field(200, ge=1)  # of each generated family
     places: int = Field(4096, ge=16)  # of each shape where the distance is known
     network: ImplicitShapeConfig = ImplicitShapeConfig()
     loss: ImplicitLossConfig = ImplicitLossConfig()

@@ -15,9 +15,9 @@ from scigen.metrics.mesh import examine
 from scigen.run.encode_solids import encode_solids, solid_sets
 from scigen.run.weights import read
 from tests.cli import tiny_points as tiny
-from tests.domains.shapes.bodies import ball, box
+from tests.domains.shapes.bodies import ball, box, joined
 
-SHAPE = {"feature": 6, "width": 16, "heads": 2, "layers": 1, "axes": 4, "neighbours": 4, "hidden": 16}
+SHAPE = {"feature": 6, "width": 16, "heads": 2, "layers": 1, "neighbours": 4, "hidden": 16}
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +29,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     inverted = box()
     write_mesh(root / "meshes" / "train" / "inside-out.ply", Mesh(inverted.vertices, inverted.faces[:, ::-1]))
     write_mesh(root / "meshes" / "train" / "open.ply", Mesh(box().vertices, box().faces[:-1]))
+    # Closed as it is indexed; corners at equal places made one, an edge has four faces.
+    write_mesh(root / "meshes" / "train" / "touching.ply", joined(box(), box(center=(1, 1, 0))))
     tiny.prior(root)
     return root
 
@@ -48,10 +50,10 @@ def train(place: Path, out: Path, *settings: str) -> int:
 
 def test_training_leaves_a_decoder_that_goes_with_its_codec(place: Path, tmp_path: Path, capsys) -> None:
     assert train(place, tmp_path / "run") == 0
-    assert "1 of 5 training shapes are no closed meshes" in capsys.readouterr().err
+    assert "1 of 6 training shapes are no closed meshes" in capsys.readouterr().err
     weights = tmp_path / "run" / "weights.safetensors"
     card = json.loads(weights.with_suffix(".json").read_text())
-    assert card["domain"] == "meshes-implicit" and card["data"]["shapes"] == 4 and card["codec"]["latents"] == 8
+    assert card["domain"] == "meshes-implicit" and card["data"]["shapes"] == 5 and card["codec"]["latents"] == 8
 
     write_mesh(tmp_path / "mine.glb", box((2, 1, 1), (9, 0, 0)))
     line = ["sample", "meshes", "--weights", place / "prior.safetensors", "--steps", 2, "--n", 1, "--resolution", 64]
@@ -76,22 +78,23 @@ def test_what_is_learnt_from_is_kept_and_right(place: Path) -> None:
     x, key = encode_solids(sets, codec, 300, 0, "cpu", said.append)
     again, same = encode_solids(sets, codec, 300, 0, "cpu", said.append)
     assert key == same and len(said) == 1 and all((x[name] == again[name]).all() for name in x.fields)
-    assert x["pos"].shape == (4, 8, 3) and x["query"].shape == (4, 300, 3)
+    assert x["pos"].shape == (5, 8, 3) and x["query"].shape == (5, 300, 3)
     query, distance = x["query"].float().numpy(), x["distance"].float().numpy()
     balls = np.linalg.norm(query[:3], axis=-1) - 0.5
     near = np.abs(balls) < 0.08
     assert np.abs(distance[:3] - balls)[near].max() < 0.05, "in the unit frame, whatever the file's size"
     half = np.abs(query[3]).max(-1) - 0.5 / 3**0.5
     assert ((distance[3] < 0) == (half < 0)).mean() > 0.99, "a mesh that is wound inwards is turned"
+    assert 0.1 < (distance[4] < 0).mean() < 0.6, "two boxes that touch along an edge have an inside"
 
 
 @pytest.mark.parametrize(
     ("setting", "code", "words"),
     [
         ("network.feature=7", 3, "set `-s network.feature=6`"),
-        ("network.axis=7", 2, "did you mean 'axes'?"),
+        ("network.layer=7", 2, "did you mean 'layers'?"),
         ("codec=molecules-qm9", 3, "not a codec"),
-        ("train.batch=9", 3, "4 shapes do not fill one batch of 9"),
+        ("train.batch=9", 3, "5 shapes do not fill one batch of 9"),
     ],
 )
 def test_wrong_requests(setting: str, code: int, words: str, place: Path, tmp_path: Path, capsys) -> None:
@@ -107,4 +110,7 @@ def test_presets_and_library_agree() -> None:
 
     assert schema.ImplicitShapeConfig().model_dump() == vars(ImplicitShape())
     assert schema.ImplicitLossConfig().model_dump() == vars(ImplicitLoss())
-    assert load_config("meshes/implicit").network == schema.ImplicitShapeConfig()
+    preset = load_config("meshes/implicit")
+    assert preset.network == schema.ImplicitShapeConfig() and preset.loss == schema.ImplicitLossConfig()
+    codec = read("points-codec").card["network"]
+    assert preset.network.width == codec["width"] and preset.network.layers == codec["decoder_layers"]

@@ -20,7 +20,7 @@ class ImplicitLoss:
     """What a step asks, and the noise on latents, so that those of a prior decode alike."""
 
     truncate: float = 0.08  # distances count up to this; above the diagonal of a coarse cell of extraction, .061
-    queries: int = 1024  # of each shape in a step
+    queries: int = 512  # of each shape in a step
     pos_noise: float = 0.015  # the largest, as of the codec
     feat_noise: float = 0.1
 

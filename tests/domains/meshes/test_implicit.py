@@ -20,7 +20,7 @@ from scigen.nn.poisson import HALF
 from scigen.state import State
 from tests.domains.shapes.bodies import ball, box, joined
 
-TINY = ImplicitShape(feature=4, width=16, heads=2, layers=1, axes=4, neighbours=4, hidden=16)
+TINY = ImplicitShape(feature=4, width=16, heads=2, layers=1, neighbours=4, hidden=16)
 
 
 def box_distance(x: np.ndarray, half: np.ndarray) -> np.ndarray:
