@@ -3,8 +3,10 @@
 A state holds `view [B, V G^2, P^2 C]`, the patches of V views of G P pixels a side and C channels, and may hold `given
 [B, G^2, P^2 D]`, those of the picture; without it, or where it is zero, the picture is unknown (the null condition of
 guidance). Joint attention makes the views agree with each other and with the picture at once, and a patch carries
-outline, normals and depth together. Peebles and Xie 2023 (DiT), arXiv:2212.09748; joint attention over views after
-Zero123++ (arXiv:2310.15110) and Wonder3D (arXiv:2310.15008).
+outline, normals and depth together. The network names x0 itself: views fill a small part of the numbers of a patch, noise
+all of them, more than the width holds. Peebles and Xie 2023 (DiT), arXiv:2212.09748; joint attention over views after
+Zero123++ (arXiv:2310.15110) and Wonder3D (arXiv:2310.15008); x0 from large patches after Li and He 2025 (JiT),
+arXiv:2511.13720.
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import layer_norm, silu
+from torch.nn.functional import layer_norm, normalize, silu
 
-from scigen.nn.attention import Block, full
+from scigen.nn.attention import Feed, full
 from scigen.nn.embed import LogSnrEmbedding
 from scigen.state import State
 
@@ -25,16 +27,16 @@ __all__ = ["MultiViewConfig", "MultiViewTransformer"]
 
 @dataclass(frozen=True)
 class MultiViewConfig:
-    """Shape of the network; the defaults have 4.3 M weights."""
+    """Shape of the network; the defaults have 5.6 M weights."""
 
     pixels: int = 48
     views: int = 6
     channels: int = 5  # outline, three of the normal, depth
     given: int = 4  # red, green, blue, outline
-    patch: int = 6
-    width: int = 192
+    patch: int = 8
+    width: int = 256
     layers: int = 6
-    heads: int = 6
+    heads: int = 4
 
     def __post_init__(self) -> None:
         if self.pixels % self.patch:
@@ -44,6 +46,44 @@ class MultiViewConfig:
     def cells(self) -> int:
         """Patches of a view, G^2."""
         return (self.pixels // self.patch) ** 2
+
+
+class _Attention(nn.Module):
+    """sum_j softmax_j(tau cos(q_i, k_j)) v_j over all tokens, in their own precision.
+
+    Written out and without a mask or a copy in single precision: on a CPU, in half precision, a third of the time of the
+    fused kernel and a fifth of that of `nn.attention.Attention`. arXiv:2302.05442
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query_key_value = nn.Linear(width, 3 * width, bias=False)
+        self.tau = nn.Parameter(torch.full((heads, 1, 1), (width / heads) ** 0.5))
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Tokens `[B, N, d]`."""
+        each = self.query_key_value(x).unflatten(-1, (3, self.heads, -1))
+        q, k, v = each.permute(2, 0, 3, 1, 4)  # each [B, heads, N, d / heads]
+        weights = ((self.tau * normalize(q, dim=-1)).to(q.dtype) @ normalize(k, dim=-1).mT).softmax(-1)
+        return self.out((weights.to(v.dtype) @ v).transpose(1, 2).flatten(2))
+
+
+class _Block(nn.Module):
+    """`nn.attention.Block` of tokens that all attend to all."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.attention = _Attention(width, heads)
+        self.feed = Feed(width)
+        self.table = nn.Parameter(torch.zeros(6, width))
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """`x [B, N, d]`, `condition [B, 6, d]`."""
+        shift, scale, gate, shift_f, scale_f, gate_f = (condition + self.table)[:, :, None].unbind(1)
+        x = x + (1 + gate) * self.attention(layer_norm(x, x.shape[-1:]) * (1 + scale) + shift)
+        return x + (1 + gate_f) * self.feed(layer_norm(x, x.shape[-1:]) * (1 + scale_f) + shift_f)
 
 
 class MultiViewTransformer(nn.Module):
@@ -58,10 +98,10 @@ class MultiViewTransformer(nn.Module):
         self.place = nn.Parameter(torch.randn(c.cells, c.width) * 0.02)
         self.logsnr = LogSnrEmbedding(c.width)
         self.modulation = nn.Linear(c.width, 6 * c.width)
-        self.blocks = nn.ModuleList(Block(c.width, c.heads) for _ in range(c.layers))
+        self.blocks = nn.ModuleList(_Block(c.width, c.heads) for _ in range(c.layers))
         self.out = nn.Linear(c.width, c.patch**2 * c.channels)
         for weight in (self.modulation.weight, self.modulation.bias, self.out.weight, self.out.bias):
-            nn.init.zeros_(weight)  # x0 = alpha y at first, the best guess that ignores everything
+            nn.init.zeros_(weight)  # x0 = 0 at first, the middle of everything
 
     def forward(self, x: State, logsnr: Tensor, previous: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """`view [B, V G^2, P^2 C]` of x0; `previous` beliefs are not looked at."""
@@ -69,10 +109,6 @@ class MultiViewTransformer(nn.Module):
         picture = x["given"] if "given" in x else noisy.new_zeros(len(noisy), c.cells, c.patch**2 * c.given)
         h = torch.cat([self.view(noisy), self.given(picture)], 1) + (self.which + self.place).flatten(0, 1)
         modulation = self.modulation(silu(self.logsnr(logsnr))).unflatten(-1, (6, -1))
-        every = torch.ones(h.shape[:2], dtype=torch.bool, device=h.device)
         for block in self.blocks:
-            h = block(h, modulation, every)
-        raw = full(self.out(layer_norm(h[:, : noisy.shape[1]], h.shape[-1:])))
-        # x0 = alpha y + sigma F: a target F of unit variance at every noise level. arXiv:2206.00364
-        signal, residual = (torch.sigmoid(sign * logsnr)[:, None, None].sqrt() for sign in (1, -1))
-        return {"view": signal * full(noisy) + residual * raw}
+            h = block(h, modulation)
+        return {"view": full(self.out(layer_norm(h[:, : noisy.shape[1]], h.shape[-1:])))}

@@ -15,10 +15,10 @@ class ViewsNetworkConfig(Headed):
     """Shape of the network over views (see `nn.multiview.MultiViewConfig`)."""
 
     pixels: int = Field(48, ge=8, le=256)
-    patch: int = Field(6, ge=1)
-    width: int = Field(192, ge=8)
+    patch: int = Field(8, ge=1)
+    width: int = Field(256, ge=8)
     layers: int = Field(6, ge=1)
-    heads: int = Field(6, ge=1)
+    heads: int = Field(4, ge=1)
 
     @model_validator(mode="after")
     def _patches_fill_the_picture(self) -> Self:
@@ -30,11 +30,11 @@ class ViewsNetworkConfig(Headed):
 class ViewsLossConfig(Strict):
     """Weights of the loss terms (see `domains.image3d.views_task.ViewsLoss`)."""
 
-    snr_cap: float = Field(25.0, gt=0)
+    snr_cap: float = Field(5.0, gt=0)
     normal: float = Field(2.0, ge=0)
     depth: float = Field(2.0, ge=0)
-    forget: float = Field(0.1, ge=0, le=1)
-    at_start: float = Field(0.15, ge=0, le=1)
+    forget: float = Field(0.05, ge=0, le=1)
+    at_start: float = Field(0.35, ge=0, le=1)
 
 
 class ViewsConfig(Run):

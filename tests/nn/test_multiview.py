@@ -82,10 +82,9 @@ def test_everything_is_looked_at() -> None:
     torch.testing.assert_close(net(state(given=False), logsnr)["view"], net(blank, logsnr)["view"])
 
 
-def test_untrained_it_believes_what_it_sees() -> None:
+def test_untrained_it_believes_in_the_middle() -> None:
     x, logsnr = state(), torch.tensor([-3.0, 2.0])
-    expected = torch.sigmoid(logsnr)[:, None, None].sqrt() * x["view"]
-    torch.testing.assert_close(network(lively=False)(x, logsnr)["view"], expected)
+    assert not network(lively=False)(x, logsnr)["view"].any()
     with pytest.raises(ValueError, match="multiple of `patch`"):
         MultiViewConfig(pixels=50)
 

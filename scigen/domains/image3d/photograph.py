@@ -38,17 +38,17 @@ def random_look(mesh: Mesh, rng: np.random.Generator) -> Look:
 
 
 def taken(
-    mesh: Mesh, look: Look, seen: Viewpoint, pixels: int = 48, fov: float | None = None
+    mesh: Mesh, look: Look, seen: Viewpoint, pixels: int = 48, fov: float | None = None, smooth: int = 2
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Colour `[N, N, 3]` and coverage `[N, N]` of a picture that holds the unit sphere, by a lens of `fov` degrees, or
-    by parallel rays.
+    """Colour `[N, N, 3]` and coverage `[N, N]` of a picture that holds the unit sphere, `smooth`^2 rays a pixel, by a
+    lens of `fov` degrees, or by parallel rays.
     """
     if fov is None:
         rig = CameraRig((seen.azimuth,), (seen.elevation,))
     else:
         far = 0.5 * _MARGIN / float(np.sin(np.radians(fov / 2)))
         rig = CameraRig((seen.azimuth,), (seen.elevation,), "absolute", "canonical", "persp", fov, far)
-    return draw(mesh, rig.poses(pixels)[0], look, smooth=2)
+    return draw(mesh, rig.poses(pixels)[0], look, smooth)
 
 
 def photograph(mesh: Mesh, seen: Viewpoint, pixels: int, rng: np.random.Generator) -> tuple[Subject, Picture]:
@@ -57,7 +57,7 @@ def photograph(mesh: Mesh, seen: Viewpoint, pixels: int, rng: np.random.Generato
     Twice as fine as `pixels`, random look, a lens of 15 to 50 degrees. Outlines keep a trace of the backdrop, as those
     of cut-out photographs do.
     """
-    rgb, cover = taken(mesh, random_look(mesh, rng), seen, 2 * pixels, float(rng.uniform(15, 50)))
+    rgb, cover = taken(mesh, random_look(mesh, rng), seen, 2 * pixels, float(rng.uniform(15, 50)), smooth=1)
     top, bottom = rng.uniform(0, 1, (2, 3))
     slope = np.linspace(0, 1, 2 * pixels)[:, None, None]
     scene = cover[..., None] * rgb + (1 - cover[..., None]) * ((1 - slope) * top + slope * bottom)

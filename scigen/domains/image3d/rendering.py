@@ -16,6 +16,7 @@ from scigen.domains.shapes.identity import shape_rng
 from scigen.domains.shapes.sets import ShapeSet
 from scigen.errors import InputError, NumericError, ResourceError
 from scigen.io.shape import Cloud, Mesh
+from scigen.parallel import one_each_core
 
 __all__ = ["Rendered", "render_set"]
 
@@ -42,17 +43,23 @@ def render_set(
     """The cube's views of every shape, `pixels`^2, and `pictures` photographs of it from sides of its own.
 
     Shape k draws from `shape_rng(seed, id)`, so it is the same in every set that holds it. Shapes that are points alone
-    get a surface by spectral Poisson. `tell` hears the number of shapes done. Raises `InputError` when not one shape
-    can be seen.
+    get a surface by spectral Poisson. One shape a core at a time; `tell` hears the number done. Raises `InputError` when
+    not one shape can be seen.
     """
-    rows, parts, failed = [], [], {}
-    for k in range(len(shapes)):
-        name = str(shapes.ids[k])
+
+    def seen(k: int) -> tuple[np.ndarray, ...] | str:
         try:
-            parts.append(_seen(shapes, k, pixels, pictures, shape_rng(seed, name, _DRAW)))
-            rows.append(k)
+            return _seen(shapes, k, pixels, pictures, shape_rng(seed, str(shapes.ids[k]), _DRAW))
         except (InputError, NumericError, ResourceError, ValueError) as error:
-            failed[name] = str(error)
+            return str(error)
+
+    rows, parts, failed = [], [], {}
+    for k, found in enumerate(one_each_core(seen, range(len(shapes)))):
+        if isinstance(found, str):
+            failed[str(shapes.ids[k])] = found
+        else:
+            rows.append(k)
+            parts.append(found)
         tell(k + 1)
     if not rows:
         name, reason = next(iter(failed.items()), ("", "there are none"))

@@ -26,11 +26,11 @@ LOGSNR_RANGE = (-10.0, 10.0)
 class ViewsLoss:
     """Weights of the loss, in units of variance one."""
 
-    snr_cap: float = 25.0
+    snr_cap: float = 5.0
     normal: float = 2.0  # on the object, beside the outline's 1 everywhere
     depth: float = 2.0
-    forget: float = 0.1  # share of samples that are shown no picture, for guidance
-    at_start: float = 0.15  # share that are shown nothing but the picture: the direct regression
+    forget: float = 0.05  # share of samples that are shown no picture, for guidance
+    at_start: float = 0.35  # share that are shown nothing but the picture: the direct regression
 
 
 @dataclass(frozen=True)
