@@ -27,6 +27,7 @@ from scigen.cli.sample_points import sample_points
 from scigen.cli.score import score_molecules
 from scigen.cli.score_meshes import score_meshes
 from scigen.cli.score_points import score_points
+from scigen.cli.score_reconstruct import score_reconstruct
 from scigen.cli.score_refine import score_refine
 from scigen.cli.train import check, train
 
@@ -53,6 +54,7 @@ score.command("molecules")(score_molecules)
 score.command("refine")(score_refine)
 score.command("points")(score_points)
 score.command("meshes")(score_meshes)
+score.command("reconstruct")(score_reconstruct)
 data.command("prepare")(prepare)
 app.command()(complete)
 app.command()(encode)

@@ -13,10 +13,11 @@ from scigen.cli.drawing import Device
 from scigen.errors import UsageError
 
 if TYPE_CHECKING:
+    from scigen.domains.image3d.rig import CameraRig
     from scigen.run.picture import Wanted
     from scigen.run.reconstruct import Outcome
 
-__all__ = ["reconstruct", "views"]
+__all__ = ["RIGS", "Rig", "cameras", "reconstruct", "views"]
 
 PRIORS = ("scigen", "regression", "retrieval", "mean", "oracle", "folder")
 RIGS = ("cube", "zero123plus-1.1", "zero123plus-1.2", "wonder3d")
@@ -161,12 +162,17 @@ def _wanted(
         raise UsageError(f"--rig {rig}: --prior {name} knows the views of a cube alone.")
     place = chosen_device(device)
 
-    from scigen.domains.image3d import rig as rigs
     from scigen.run.picture import Wanted
 
-    cameras = {"cube": rigs.CUBE, "zero123plus-1.1": rigs.ZERO123PLUS_11, "zero123plus-1.2": rigs.ZERO123PLUS_12,
-               "wonder3d": rigs.WONDER3D}  # fmt: skip
-    return Wanted(name, views_of, mesh or folder, cameras[rig], weights, process, steps, guidance, place)
+    return Wanted(name, views_of, mesh or folder, cameras(rig), weights, process, steps, guidance, place)
+
+
+def cameras(name: str) -> CameraRig:
+    """The rig that one of RIGS names."""
+    from scigen.domains.image3d import rig
+
+    known = (rig.CUBE, rig.ZERO123PLUS_11, rig.ZERO123PLUS_12, rig.WONDER3D)
+    return known[RIGS.index(name)]
 
 
 def _told(wanted: Wanted) -> dict[str, object]:

@@ -43,8 +43,8 @@ def render_set(
     """The cube's views of every shape, `pixels`^2, and `pictures` photographs of it from sides of its own.
 
     Shape k draws from `shape_rng(seed, id)`, so it is the same in every set that holds it. Shapes that are points alone
-    get a surface by spectral Poisson. One shape a core at a time; `tell` hears the number done. Raises `InputError` when
-    not one shape can be seen.
+    get a surface by spectral Poisson. A shape a core at a time; `tell` hears how many are done. Raises `InputError`
+    when not one shape can be seen.
     """
 
     def seen(k: int) -> tuple[np.ndarray, ...] | str:
