@@ -3,6 +3,7 @@
 from scigen.solver.adaptive import rk45
 from scigen.solver.adaptive_sde import adaptive_sde, improved_euler
 from scigen.solver.analytic import analytic, learned_variance
+from scigen.solver.banded import in_band
 from scigen.solver.bridge import bridge_ode, bridge_sde
 from scigen.solver.churn import churn
 from scigen.solver.discrete import euler_tokens, tau_leap, token_corrector, with_tokens
@@ -43,6 +44,7 @@ __all__ = [
     "gddim",
     "heun",
     "improved_euler",
+    "in_band",
     "interpolate",
     "invert",
     "learned_variance",
