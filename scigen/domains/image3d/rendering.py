@@ -18,9 +18,9 @@ from scigen.errors import InputError, NumericError, ResourceError
 from scigen.io.shape import Cloud, Mesh
 from scigen.parallel import one_each_core
 
-__all__ = ["Rendered", "render_set"]
+__all__ = ["Rendered", "STREAM", "render_set", "surface_of"]
 
-_DRAW = 1000  # the stream of a shape's pictures; earlier ones draw its points and scans
+STREAM = 1000  # the stream of a shape's pictures; earlier ones draw its points and scans
 _POINTS, _GRID = 16_384, 96  # of shapes that are points alone
 _FULL = 127
 
@@ -49,7 +49,7 @@ def render_set(
 
     def seen(k: int) -> tuple[np.ndarray, ...] | str:
         try:
-            return _seen(shapes, k, pixels, pictures, shape_rng(seed, str(shapes.ids[k]), _DRAW))
+            return _seen(shapes, k, pixels, pictures, shape_rng(seed, str(shapes.ids[k]), STREAM))
         except (InputError, NumericError, ResourceError, ValueError) as error:
             return str(error)
 
@@ -73,7 +73,7 @@ def _seen(
     shapes: ShapeSet, k: int, pixels: int, pictures: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """One shape's rows of `ViewSet`'s arrays, in their order."""
-    mesh = shapes.mesh(k) or _surface(shapes, k, rng)
+    mesh = surface_of(shapes, k, rng)
     views = render(mesh, CUBE, pixels)
     assert views.normal is not None and views.depth is not None
     taken = []
@@ -93,8 +93,11 @@ def _seen(
     )
 
 
-def _surface(shapes: ShapeSet, k: int, rng: np.random.Generator) -> Mesh:
-    """Points come in rounds where there are fewer than asked for; a surface takes each once."""
+def surface_of(shapes: ShapeSet, k: int, rng: np.random.Generator) -> Mesh:
+    """The mesh of shape k, or the one that its points are given; `rng` is that of its pictures, before any."""
+    if (mesh := shapes.mesh(k)) is not None:
+        return mesh
+    # Points come in rounds where there are fewer than asked for; a surface takes each once.
     cloud = shapes.cloud(k, _POINTS, rng)
     once = np.sort(np.unique(cloud.points, axis=0, return_index=True)[1])
     mesh = closed_surface(Cloud(cloud.points[once], None if cloud.normals is None else cloud.normals[once]), _GRID)
