@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scigen.domains.epochs import place
 from scigen.domains.molecules.codec import encode
 from scigen.domains.molecules.data import MoleculeSet
-from scigen.errors import InputError
 from scigen.state import State
 
 __all__ = ["Batches"]
@@ -20,7 +20,7 @@ BUCKET = 32  # batches that are sorted together: padding falls to a few per cent
 
 @dataclass(frozen=True)
 class Batches:
-    """Batch `step` is a function of (seed, rank, world, step) alone, so a resumed run sees the same data."""
+    """A whole set in memory, and batches of it; each is a function of (seed, rank, world, step) alone."""
 
     pos: Tensor  # [M, N, 3] float32
     atom: Tensor  # [M, N] uint8
@@ -48,12 +48,7 @@ class Batches:
 
     def rows(self, step: int, rank: int = 0, world: int = 1) -> np.ndarray:
         """Which molecules that batch holds."""
-        per_epoch = len(self.sizes) // (self.batch * world)
-        if per_epoch == 0:
-            raise InputError(
-                f"{len(self.sizes)} molecules do not fill one batch of {self.batch * world}; lower `train.batch`."
-            )
-        epoch, position = divmod(step, per_epoch)
+        epoch, position = place(step, len(self.sizes), self.batch * world, "molecules")
         if epoch not in self.shuffled:
             self.shuffled.clear()
             self.shuffled[epoch] = self.order(epoch)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from scigen.domains.epochs import rows_at
 from scigen.domains.shapes.pack import PackedShapes
 from scigen.errors import InputError
 
@@ -28,14 +29,13 @@ class Oriented:
 
 @dataclass(frozen=True)
 class CloudBatches:
-    """Batch `step` is a function of (seed, rank, world, step) alone, so a resumed run sees the same data."""
+    """Packed clouds, two samples of the same shapes at a step."""
 
     points: np.ndarray  # [M, P, 3] float16 or float32, in no order
     normals: np.ndarray  # [M, P, 3] int8 or float32, of any length
     batch: int
     seed: int
     device: str = "cpu"
-    shuffled: dict[int, np.ndarray] = field(default_factory=dict)  # the current epoch's order, by epoch
 
     @classmethod
     def of(cls, sets: Sequence[PackedShapes], batch: int, seed: int, device: str = "cpu") -> CloudBatches:
@@ -69,17 +69,7 @@ class CloudBatches:
 
     def rows(self, step: int, rank: int = 0, world: int = 1) -> np.ndarray:
         """Which shapes that batch holds."""
-        per_epoch = len(self.points) // (self.batch * world)
-        if per_epoch == 0:
-            raise InputError(
-                f"{len(self.points)} shapes do not fill one batch of {self.batch * world}; lower `train.batch`."
-            )
-        epoch, position = divmod(step, per_epoch)
-        if epoch not in self.shuffled:
-            self.shuffled.clear()
-            self.shuffled[epoch] = np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.points))
-        start = (position * world + rank) * self.batch
-        return self.shuffled[epoch][start : start + self.batch]
+        return rows_at(step, rank, world, self.batch, len(self.points), (self.seed, 0))
 
     def _take(self, rows: np.ndarray, columns: np.ndarray) -> Oriented:
         points, normals = (

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from scigen.domains.epochs import rows_at
 from scigen.errors import InputError
 from scigen.io.npz import read_npz, write_npz
 from scigen.state import State
@@ -49,29 +50,18 @@ def observation(x: State) -> State:
 
 @dataclass(frozen=True)
 class LatentBatches:
-    """Batch `step` is a function of (seed, rank, world, step) alone, so a resumed run sees the same data."""
+    """Stored latents, a batch of one rank at a step."""
 
     x: State
     batch: int
     seed: int
-    shuffled: dict[int, Tensor] = field(default_factory=dict)  # the current epoch's order, by epoch
 
     def __len__(self) -> int:
         return len(self.x.mask)
 
     def at(self, step: int, rank: int = 0, world: int = 1) -> State:
         """The batch of one rank at one step. Raises `InputError` when the set is smaller than a batch."""
-        share = self.batch * world
-        per_epoch = len(self) // share
-        if per_epoch == 0:
-            raise InputError(f"{len(self)} shapes do not fill one batch of {share}; lower `train.batch`.")
-        epoch, position = divmod(step, per_epoch)
-        if epoch not in self.shuffled:
-            self.shuffled.clear()
-            order = np.random.default_rng([self.seed, epoch]).permutation(len(self))
-            self.shuffled[epoch] = torch.from_numpy(order).to(self.x.mask.device)
-        begin = position * share + rank * self.batch
-        rows = self.shuffled[epoch][begin : begin + self.batch]
+        rows = torch.tensor(rows_at(step, rank, world, self.batch, len(self), (self.seed,))).to(self.x.mask.device)
         return self.x.map(lambda v: v[rows])
 
     def content_hash(self) -> str:

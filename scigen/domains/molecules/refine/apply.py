@@ -102,6 +102,7 @@ def _walk(
     x = encode(starts).map(lambda part: part.to(device))
     x = x.replace(start=x["pos"])
     streams = Streams(rngs, x.sizes.tolist())
-    _, belief = sample(walk.process(), refine_denoiser(network), x, late(walk.steps, floor=0.01), streams, walk.solver())
+    grid = late(walk.steps, floor=0.01)
+    _, belief = sample(walk.process(), refine_denoiser(network), x, grid, streams, walk.solver())
     moved: np.ndarray = belief["pos"].double().cpu().numpy() * SCALE
     return moved
