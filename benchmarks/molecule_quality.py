@@ -4,6 +4,7 @@
     python -m benchmarks.molecule_quality --seeds 3 --card PATH           the same, and the means into the JSON card
     python -m benchmarks.molecule_quality --sweep steps --n 1000         edm and ancestral at several evaluations
     python -m benchmarks.molecule_quality --sweep processes --n 1000     all processes and solvers, equal evaluations
+    python -m benchmarks.molecule_quality --sweep band --n 1000          where edm's second evaluation pays
 
 Prints Markdown; the QM9 test row, measured the same way, stands beside every table.
 """
@@ -15,7 +16,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from scigen.domains.molecules.sampler import Plan, draw_molecules
 from scigen.process.affine import rectified
 from scigen.run import weights as store
 from scigen.run.build import affine_process, named_solver
+from scigen.solver import churn, euler, heun, in_band
 from scigen.solver.grids import late
 from scigen.solver.loop import sample
 
@@ -41,6 +43,7 @@ COMBINATIONS = [(p, s) for p in ("flow", "cosine", "vp", "subvp", "ve") for s in
         "sde2",
     )
 ] + [("vp", "heun"), ("vp", "pc"), ("ve", "heun")]  # fmt: skip
+BANDS = [((0.0, 1e9), 32), ((0.05, 2.0), 28), ((0.2, 5.0), 28), ((0.03, 0.8), 22), ((0.04, 0.8), 18)]  # and intervals
 EVALUATIONS = 36  # of the network a molecule, the sampler's default: 22 intervals of edm
 
 
@@ -73,6 +76,12 @@ def plan_for(weights: store.Weights, process: str, solver: str, steps: int, **se
     """A plan on the weights' own log-SNR range."""
     bounds = tuple(weights.card["logsnr_range"])
     return Plan(affine_process(process), named_solver(solver, steps=steps), steps, logsnr_range=bounds, **settings)
+
+
+def corrected_in(weights: store.Weights, band: tuple[float, float], steps: int) -> Plan:
+    """EDM's churned sampler with Heun's correction at those noise levels alone."""
+    plan = plan_for(weights, "flow", "edm", steps)
+    return replace(plan, solver=churn(steps, solver=in_band(band, heun, euler)))
 
 
 def intervals(solver: str, evaluations: int) -> int:
@@ -135,7 +144,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--solver", default="edm")
     parser.add_argument("--evaluations", type=int, default=EVALUATIONS, help="network evaluations a molecule")
-    parser.add_argument("--sweep", choices=("steps", "processes", "sharpness"))
+    parser.add_argument("--sweep", choices=("steps", "processes", "sharpness", "band"))
     parser.add_argument("--extras", nargs="*", default=[], help="posebusters fcd mmff gfn2")
     parser.add_argument("--card", type=Path, help="JSON card to write the mean scores into")
     args = parser.parse_args()
@@ -149,6 +158,8 @@ def main() -> None:
         ]
     elif args.sweep == "sharpness":
         jobs = [(f"power {p}", plan_for(weights, "flow", args.solver, steps, sharpness=p)) for p in (1, 1.25, 1.5, 2)]
+    elif args.sweep == "band":
+        jobs = [(f"{k} intervals, corrected in {b}", corrected_in(weights, b, k)) for b, k in BANDS]
     elif args.sweep == "processes":
         jobs = [(f"{p}, {s}", plan_for(weights, p, s, intervals(s, evaluations))) for p, s in COMBINATIONS]
     else:
