@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RIGS", "Rig", "cameras", "reconstruct", "views"]
 
-PRIORS = ("scigen", "regression", "retrieval", "mean", "oracle", "folder")
+PRIORS = ("scigen", "regression", "retrieval", "mean", "oracle", "folder", "zero123plus")
 RIGS = ("cube", "zero123plus-1.1", "zero123plus-1.2", "wonder3d")
 MAKERS = ("auto", "carve", "fit")
 
@@ -30,14 +30,20 @@ Set = Annotated[
 ]
 Truth = Annotated[Path | None, typer.Option(help="Mesh that --prior oracle looks at.")]
 Folder = Annotated[Path | None, typer.Option(help="Folder that --prior folder reads.")]
-Rig = Annotated[str, typer.Option(help=f"Cameras of oracle and folder: {', '.join(RIGS)}.")]
+Rig = Annotated[str, typer.Option(help=f"Cameras of oracle, folder and zero123plus: {', '.join(RIGS)}.")]
+Category = Annotated[str | None, typer.Option(help="Of --prior mean: the class whose mean it is.")]
+Pipeline = Annotated[Path | None, typer.Option(help="Of --prior zero123plus: its pipeline.py, which is run.")]
 MaskFile = Annotated[Path | None, typer.Option("--mask", help="Picture of the object's outline, white on black.")]
 Samples = Annotated[int, typer.Option(min=1, max=64, help="Draws of the prior.")]
-Weights = Annotated[str | None, typer.Option(help="Of --prior scigen or regression: a name or a .safetensors file.")]
+Weights = Annotated[
+    str | None,
+    typer.Option(help="Of --prior scigen or regression: a name or a .safetensors file; of zero123plus: a folder."),
+]
 Process = Annotated[str, typer.Option(help=f"Of --prior scigen: {', '.join(PROCESSES)}. All from the same weights.")]
-Steps = Annotated[int, typer.Option(min=2, help="Solver intervals of --prior scigen.")]
+Steps = Annotated[int, typer.Option(min=2, help="Solver intervals of --prior scigen and zero123plus.")]
 Guidance = Annotated[
-    float, typer.Option(min=0, help="Weight of the picture; above 1 exaggerates it, at twice the cost.")
+    float | None,
+    typer.Option(min=0, help="Weight of the picture, above 1 at twice the cost; 1, and 4 of zero123plus, unless told."),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the draws.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
@@ -51,13 +57,15 @@ def reconstruct(
     views_of: Set = "procedural",
     mesh: Truth = None,
     folder: Folder = None,
+    category: Category = None,
+    pipeline: Pipeline = None,
     rig: Rig = "cube",
     mask: MaskFile = None,
     samples: Samples = 1,
     weights: Weights = None,
     process: Process = "flow",
     steps: Steps = 30,
-    guidance: Guidance = 1.0,
+    guidance: Guidance = None,
     device: Device = "auto",
     recon: Annotated[
         str, typer.Option(help="carve: from depth; fit: from masks and normals; auto: as the views allow.")
@@ -78,7 +86,8 @@ def reconstruct(
     checked("--recon", recon, MAKERS)
     if grid % 2:
         raise UsageError(f"--grid {grid}: give an even number.")
-    wanted = _wanted(prior, views_of, mesh, folder, rig, weights, process, steps, guidance, device)
+    sources = _Sources(views_of, mesh, folder, category, weights, pipeline)
+    wanted = _wanted(prior, sources, rig, process, steps, guidance, device)
 
     from scigen.domains.image3d.carve import Carving
     from scigen.domains.image3d.reconstruct import Reconstruct
@@ -107,19 +116,22 @@ def views(
     views_of: Set = "procedural",
     mesh: Truth = None,
     folder: Folder = None,
+    category: Category = None,
+    pipeline: Pipeline = None,
     rig: Rig = "cube",
     mask: MaskFile = None,
     samples: Samples = 1,
     weights: Weights = None,
     process: Process = "flow",
     steps: Steps = 30,
-    guidance: Guidance = 1.0,
+    guidance: Guidance = None,
     device: Device = "auto",
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
     """Imagine the other sides of the object in a picture, and stop there: archives of arrays and a sheet."""
-    wanted = _wanted(prior, views_of, mesh, folder, rig, weights, process, steps, guidance, device)
+    sources = _Sources(views_of, mesh, folder, category, weights, pipeline)
+    wanted = _wanted(prior, sources, rig, process, steps, guidance, device)
 
     from scigen.run.picture import prior_of, subject_in
     from scigen.run.reconstruct import imagine, write_views_only
@@ -135,36 +147,47 @@ def views(
         typer.echo(f"{len(drawn)} sets of {len(maker.rig)} views in {timings['views']:.1f} s, written to {out}")
 
 
+class _Sources(NamedTuple):
+    """What a prior may be made from, as told."""
+
+    views: str
+    mesh: Path | None
+    folder: Path | None
+    category: str | None
+    weights: str | None
+    pipeline: Path | None
+
+
 def _wanted(
-    name: str,
-    views_of: str,
-    mesh: Path | None,
-    folder: Path | None,
-    rig: str,
-    weights: str | None,
-    process: str,
-    steps: int,
-    guidance: float,
-    device: str,
+    name: str, told: _Sources, rig: str, process: str, steps: int, guidance: float | None, device: str
 ) -> Wanted:
     """What a prior is made from, once the options go together."""
     checked("--prior", name, PRIORS)
     checked("--rig", rig, RIGS)
     checked("--process", process, PROCESSES)
     for option, given, names in (
-        ("--mesh", mesh, ("oracle",)),
-        ("--folder", folder, ("folder",)),
-        ("--weights", weights, ("scigen", "regression")),
+        ("--mesh", told.mesh, ("oracle",)),
+        ("--folder", told.folder, ("folder",)),
+        ("--weights", told.weights, ("scigen", "regression", "zero123plus")),
+        ("--pipeline", told.pipeline, ("zero123plus",)),
     ):
         if (name in names) != (given is not None):
             raise UsageError(f"--prior {name}: {option} goes with --prior {' and '.join(names)}, and they with it.")
-    if rig != "cube" and name not in ("oracle", "folder"):
-        raise UsageError(f"--rig {rig}: --prior {name} knows the views of a cube alone.")
+    if told.category is not None and name != "mean":
+        raise UsageError(f"--category {told.category}: --prior {name} asks no class; --prior mean does.")
+    sheets = name == "zero123plus"
+    rig = "zero123plus-1.2" if sheets and rig == "cube" else rig
+    if rig != "cube" and name not in ("oracle", "folder") and not (sheets and rig.startswith("zero123plus")):
+        raise UsageError(f"--rig {rig}: --prior {name} knows the views of {'its own' if sheets else 'a cube'} alone.")
     place = chosen_device(device)
 
     from scigen.run.picture import Wanted
 
-    return Wanted(name, views_of, mesh or folder, cameras(rig), weights, process, steps, guidance, place)
+    weight = guidance if guidance is not None else 4.0 if sheets else 1.0
+    return Wanted(
+        name, told.views, told.mesh or told.folder, cameras(rig), told.weights, process, steps, weight, place,
+        told.category, told.pipeline,
+    )  # fmt: skip
 
 
 def cameras(name: str) -> CameraRig:

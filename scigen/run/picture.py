@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from scigen.domains.image3d.folder import FolderPrior
 from scigen.domains.image3d.prior import MeanPrior, MultiViewPrior, OraclePrior, RetrievalPrior
 from scigen.domains.image3d.rig import CameraRig
+from scigen.domains.image3d.sheets import SheetPrior
 from scigen.domains.image3d.subject import Subject, subject_of
-from scigen.domains.image3d.viewset import load_views
+from scigen.domains.image3d.viewset import ViewSet, load_views
 from scigen.domains.shapes.unit import unit_shape
 from scigen.errors import InputError
 from scigen.io.images import read_mask, read_picture
@@ -21,7 +24,11 @@ __all__ = ["Wanted", "prior_of", "subject_in"]
 
 @dataclass(frozen=True)
 class Wanted:
-    """A prior by its `name`, and what it is made from: rendered views, a mesh or folder, weights and how to draw."""
+    """A prior by its `name`, and what it is made from: rendered views, a mesh or folder, weights and how to draw.
+
+    `category` is the class of the mean, of all shapes unless told; `weights` of Zero123++ are a folder, and `pipeline`
+    the program that reads it.
+    """
 
     name: str
     views: str
@@ -32,6 +39,8 @@ class Wanted:
     steps: int = 30
     guidance: float = 1.0
     device: str = "cpu"
+    category: str | None = None
+    pipeline: Path | None = None
 
 
 def subject_in(file: Path, mask: Path | None, pixels: int) -> Subject:
@@ -53,11 +62,25 @@ def prior_of(wanted: Wanted) -> MultiViewPrior:
         return FolderPrior(wanted.source, wanted.rig)
     if wanted.name == "oracle" and wanted.source is not None:
         return OraclePrior(_unit_mesh(wanted.source), wanted.rig)
+    if wanted.pipeline is not None and wanted.weights is not None:
+        from scigen.run.zero123plus import load_sheets
+
+        folder = Path(wanted.weights)
+        imagine = load_sheets(folder, wanted.pipeline, wanted.steps, wanted.guidance, wanted.device)
+        return SheetPrior(imagine, wanted.rig)
     if wanted.weights is not None:
         return _drawn(wanted, wanted.weights)
     views = load_views(wanted.views)
+    if wanted.name == "retrieval":
+        return RetrievalPrior(views, views.where("train"))
+    return MeanPrior(views, views.where("train") if wanted.category is None else _of_class(views, wanted.category))
+
+
+def _of_class(views: ViewSet, category: str) -> np.ndarray:
+    if category not in views.categories:
+        raise InputError(f"'{views.name}' has no class '{category}'; its classes are {', '.join(views.categories)}.")
     rows = views.where("train")
-    return RetrievalPrior(views, rows) if wanted.name == "retrieval" else MeanPrior(views, rows)
+    return rows[views.category[rows] == views.categories.index(category)]
 
 
 def _unit_mesh(source: Path) -> Mesh:

@@ -9,12 +9,12 @@ import numpy as np
 from scigen.errors import InputError
 from scigen.io.images import Picture
 
-__all__ = ["FILLED", "Subject", "framed", "framed_mask", "subject_of"]
+__all__ = ["FILLED", "TOLERANCE", "Subject", "beside", "framed", "framed_mask", "ring", "subject_of"]
 
 FILLED = 0.9  # of the frame that the longer side of the object takes
 _LEAST, _MOST = 0.002, 0.98  # share of the picture that an object covers
 _BORDER = 0.02  # share of a side taken for border
-_TOLERANCE = 0.06  # root mean square of a colour's distance from the background, in [0, 1]
+TOLERANCE = 0.06  # root mean square of a colour's distance from the background, in [0, 1]
 _AGREE = 0.9  # share of the border that must be background
 _OPAQUE = 250
 
@@ -92,20 +92,28 @@ def _sound(mask: np.ndarray, by: str) -> np.ndarray:
 
 def _apart(rgb: np.ndarray) -> np.ndarray:
     """1 where a pixel is not background."""
-    from scipy.ndimage import binary_fill_holes, label
-
-    border = _ring(rgb.shape[:2])
+    border = ring(rgb.shape[:2])
     background = _smooth_background(rgb, border)
     off = np.sqrt(((rgb - background) ** 2).mean(-1))
-    alike = off < _TOLERANCE
+    alike = off < TOLERANCE
     if alike[border].mean() < _AGREE:
         raise InputError(
             f"nothing separates the object: only {alike[border].mean():.0%} of the picture's border has one colour; cut"
             " the object out (transparent background), or give --mask."
         )
+    return beside(alike, border)
+
+
+def beside(alike: np.ndarray, border: np.ndarray) -> np.ndarray:
+    """1 for the object `[H, W]` float32, where `alike [H, W]` are the pixels that look like what is on the `border`.
+
+    What hangs together with the border is background. Specks are noise of it; a hole in the object shows it only where
+    that is large.
+    """
+    from scipy.ndimage import binary_fill_holes, label
+
     pieces = label(alike)[0]
     outer = np.isin(pieces, np.unique(pieces[border & alike])) & alike
-    # Specks are noise of the background; a hole in the object shows the background only where that is large.
     objects, count = label(~outer)
     sizes = np.bincount(objects.ravel(), minlength=count + 1)
     sizes[0] = 0
@@ -124,7 +132,8 @@ def _wide(holes: np.ndarray) -> np.ndarray:
     return np.isin(pieces, np.flatnonzero(sizes > _LEAST * holes.size))
 
 
-def _ring(shape: tuple[int, int]) -> np.ndarray:
+def ring(shape: tuple[int, int]) -> np.ndarray:
+    """The border of a picture `[H, W]` bool, 2 % of its shorter side wide."""
     width = max(1, round(_BORDER * min(shape)))
     ring = np.ones(shape, bool)
     ring[width:-width, width:-width] = False
