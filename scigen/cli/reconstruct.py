@@ -218,5 +218,5 @@ def _show(outcome: Outcome, out: Path, as_json: bool, quiet: bool) -> None:
         best, seconds = rows[0], sum(outcome.timings.values())
         typer.echo(
             f"{len(rows)} closed meshes in {seconds:.1f} s; the best covers {best['reprojection_iou']:.0%} of the"
-            f" picture's outline. Written to {out}: {best['file']}, views.png, turntable.gif"
+            f" picture's outline. Written to {out}: {best['file']}, views.png, meshes.html"
         )

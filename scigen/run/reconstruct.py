@@ -18,6 +18,7 @@ from scigen.domains.image3d.views import Views
 from scigen.errors import NumericError
 from scigen.io.meshes import write_mesh
 from scigen.io.shape import Mesh
+from scigen.io.viewer import write_viewer
 from scigen.run.report import sha256, write_run
 from scigen.run.sample_points import clear_numbered
 
@@ -86,7 +87,8 @@ def ranking(outcome: Outcome) -> list[dict[str, Any]]:
 def write_outcome(
     outcome: Outcome, subject: Subject, config: dict[str, Any], seed: int, source: Path, folder: Path
 ) -> None:
-    """Write `mesh_<rank>.glb` and `views_<rank>.npz`, `views.png`, `turntable.png` and `.gif` of the best, `run.json`.
+    """Write `mesh_<rank>.glb` and `views_<rank>.npz`, `views.png`, `turntable.png` and `.gif` of the best, `run.json`, and
+    `meshes.html`, a page that turns all meshes offline.
 
     Numbered files of an earlier run in the folder go. Raises ResourceError.
     """
@@ -97,6 +99,9 @@ def write_outcome(
         write_views(folder / f"views_{rank}.npz", one.views)
     best = outcome.ranked[0]
     write_png(folder / "views.png", views_sheet(best.views, subject))
+    write_viewer(
+        folder / "meshes.html", {f"mesh_{k}": one.mesh for k, one in enumerate(outcome.ranked, 1)}, source.name
+    )
     turn = turntable(best.mesh, best.colours)
     write_png(folder / "turntable.png", np.concatenate(list(turn[::2]), 1))
     write_gif(folder / "turntable.gif", turn)

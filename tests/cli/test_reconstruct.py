@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +91,12 @@ def test_the_oracle_is_the_mesh_it_looked_at(place: Path) -> None:
     assert volume_overlap((found.vertices, found.faces), (true.vertices, true.faces), 64).iou > 0.88
     told = json.loads((out / "run.json").read_text())
     assert told["ranking"][0]["reprojection_iou"] > 0.85 and told["config"]["prior"] == "oracle"
-    assert {"views.png", "turntable.png", "turntable.gif", "views_1.npz"} <= {p.name for p in out.iterdir()}
+    files = {"views.png", "turntable.png", "turntable.gif", "views_1.npz", "meshes.html"}
+    assert files <= {p.name for p in out.iterdir()}
+    page = (out / "meshes.html").read_text()
+    assert '"mesh_1"' in page and "http" not in page.replace("http://www.w3.org", ""), (
+        "the page asks nothing of a network"
+    )
 
 
 ORACLE = "--prior oracle --mesh {dir}/body.glb"
@@ -114,6 +122,13 @@ ORACLE = "--prior oracle --mesh {dir}/body.glb"
         (3, "reconstruct {dir}/photo.png --prior folder --folder {dir}/shapes", "holds no views"),
         (3, "reconstruct {dir}/photo.png --prior folder --folder {dir}/photo.png", "not a folder"),
         (3, "reconstruct {dir}/photo.png --prior scigen --weights molecules-qm9", "not for views"),
+        (2, "reconstruct {dir}/photo.png --category chair", "--category chair"),
+        (
+            2,
+            "reconstruct {dir}/photo.png --prior scigen --weights x --pipeline {dir}/photo.png",
+            "--pipeline goes with",
+        ),
+        (2, "reconstruct {dir}/photo.png --prior zero123plus --weights x", "--pipeline goes with"),
         (2, "data prepare views", "Which views"),
         (2, "data prepare views procedural --pixels 4", "4 pixels"),
         (3, "data prepare views nowhere", "nowhere"),
@@ -128,6 +143,85 @@ def test_one_sentence_each(
     assert run([*words.format(dir=place).split(), *where]) == code
     out, err = capsys.readouterr()
     assert err.startswith("scigen: ") and err.count("\n") == 1 and out == "" and culprit in err
+
+
+def _bad(name: str, path: Path) -> None:
+    """A picture that must be refused."""
+    white = np.full((40, 40, 3), 255, np.uint8)
+    frames = [Image.fromarray(np.full((40, 40), k, np.uint8)) for k in (9, 200)]
+    if name == "text":
+        path.write_text("a chair")
+    elif name == "dot":
+        Image.fromarray(white[:1, :1]).save(path, "PNG")
+    elif name == "vast":
+        header = b"IHDR" + struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0\0\0\x0d" + header + struct.pack(">I", zlib.crc32(header)))
+        with path.open("ab") as handle:
+            handle.write(b"\0\0\0\0IDAT" + struct.pack(">I", zlib.crc32(b"IDAT")))
+    elif name == "animated":
+        frames[0].save(path, "GIF", save_all=True, append_images=frames[1:])
+    elif name == "deep":
+        Image.fromarray(np.full((40, 40), 9000, np.uint16)).save(path, "PNG")
+    elif name == "inks":
+        Image.fromarray(white).convert("CMYK").save(path, "JPEG")
+    elif name == "clear":
+        Image.fromarray(np.zeros((40, 40, 4), np.uint8)).save(path, "PNG")
+    elif name == "blank":
+        Image.fromarray(white).save(path, "PNG")
+    else:
+        noise = np.random.default_rng(0).integers(0, 255, (200, 200, 3)).astype(np.uint8)
+        Image.fromarray(noise).save(path, "PNG")
+        path.write_bytes(path.read_bytes()[:5000] + b"?" * 5000)
+
+
+@pytest.mark.parametrize(
+    ("name", "culprit"),
+    [
+        ("text", "not a picture"),
+        ("dot", "1 x 1 pixels"),
+        ("vast", "400,000,000 pixels"),
+        ("animated", "2 pictures"),
+        ("deep", "more than 8 bits"),
+        ("inks", "CMYK"),
+        ("clear", "no object"),
+        ("blank", "no object"),
+        ("torn", "damaged"),
+    ],
+)
+@pytest.mark.parametrize("command", ["reconstruct", "views"])
+def test_pictures_that_are_none(
+    command: str, name: str, culprit: str, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _bad(name, tmp_path / "x.png")
+    words = [tmp_path / "x.png", "--prior", "oracle", "--mesh", place / "body.glb", "--out", tmp_path / "out"]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert line(command, *words) == 3
+    out, err = capsys.readouterr()
+    assert err.startswith("scigen: ") and err.count("\n") == 1 and out == "" and culprit in err
+    assert not (tmp_path / "out").exists(), "nothing is begun"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000, "kilobytes: nothing vast is decoded"
+
+
+def test_views_of_another_rig_are_refused(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    oracle = ["--prior", "oracle", "--mesh", place / "body.glb", "--rig", "wonder3d", "--quiet"]
+    assert line("views", place / "photo.png", *oracle, "--out", tmp_path / "made") == 0
+    folder = ["--prior", "folder", "--folder", tmp_path / "made", "--out", tmp_path / "out"]
+    assert line("reconstruct", place / "photo.png", *folder) == 3
+    err = capsys.readouterr().err
+    assert "those of the rig" in err and err.count("\n") == 1
+    assert line("views", place / "photo.png", *folder, "--rig", "wonder3d") == 0
+
+
+def test_the_mean_of_a_class(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepared = ["data", "prepare", "views", "folder", "--source", place / "shapes", "--name", "classed", "--quiet"]
+    assert line(*prepared, "--pixels", 24, "--pictures", 1) == 0
+    mean = ["views", place / "photo.png", "--prior", "mean", "--set", "classed", "--quiet"]
+    assert line(*mean, "--category", "balls", "--out", place / "mean") == 0
+    ball_views = read_views(place / "mean" / "views_1.npz", CUBE)
+    share = ball_views.solid.mean((1, 2))
+    np.testing.assert_allclose(share, np.pi / 4 / 1.04**2, atol=0.03)
+    assert line(*mean, "--category", "ball", "--out", place / "none") == 3
+    assert "balls, boxes" in capsys.readouterr().err
 
 
 def test_presets_and_library_agree() -> None:
