@@ -5,17 +5,18 @@
     python -m benchmarks.mesh_quality --codec points-codec --bridge points-bridge --decoder runs/implicit/w.safetensors
 
 Paired rows: CD-L1 over the sampling floor, F@1%, normal consistency, IoU, and the share of valid meshes (watertight,
-manifold, oriented, solid, no self-intersection), in the unit frame. `true points` is spectral Poisson of oriented
-points of the surface itself: what the grid alone costs. Of a completion the `raw cloud` is spectral Poisson of the
-observed and the added points. Set rows: 1-NNA by CD (50 % is one law), COV, pieces; `other half` is the score of shapes
-of the same law, and the same shapes through the codec are the ceiling of any prior on its latent points. Shapes are of
-the validation and test splits. Prints Markdown.
+manifold, oriented, solid, no self-intersection), in the unit frame. `true points` is what the decoder's spectral
+Poisson makes of as many oriented points of the surface itself: the ceiling of any codec on this grid. Of a completion
+the `raw cloud` is spectral Poisson of the observed and the added points. Set rows: 1-NNA by CD (50 % is one law), COV,
+pieces; `other half` is the score of shapes of the same law, and the same shapes through the codec are the ceiling of
+any prior on its latent points. Shapes are of the validation and test splits. Prints Markdown.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,7 +24,7 @@ import numpy as np
 import torch
 
 from scigen.domains.meshes.collect import MeshCollection, Surface
-from scigen.domains.meshes.decode import MeshDecoder, cover
+from scigen.domains.meshes.decode import SIGMA, MeshDecoder, cover
 from scigen.domains.meshes.normals import oriented
 from scigen.domains.meshes.pairs import score_mesh_pairs
 from scigen.domains.meshes.scores import score_mesh_sets
@@ -117,7 +118,11 @@ def ceiling(
     true = {str(shapes.ids[k]): shapes.mesh(k) for k in rows}
     clouds = {str(shapes.ids[k]): shapes.cloud(k, 2048, shape_rng(0, str(shapes.ids[k]), 1)) for k in rows}
     exact = {str(shapes.ids[k]): shapes.cloud(k, cover(size), shape_rng(0, str(shapes.ids[k]), 2)) for k in rows}
-    yield paired("true points", made_from({n: (lambda c=c: surface_of(c, size)) for n, c in exact.items()})[0], true)
+    yield paired(
+        "true points",
+        made_from({n: (lambda c=c: surface_of(c, size, SIGMA, one=True)) for n, c in exact.items()})[0],
+        true,
+    )
     latents = {name: CloudCodec(codec).encode(cloud) for name, cloud in clouds.items()}
     for label, decode in decoders.items():
         made, pieces = made_from({n: (lambda x=x, d=decode: d(x)) for n, x in latents.items()})
@@ -157,7 +162,7 @@ def view_frame(cloud: Cloud) -> tuple[Any, Cloud]:
 
 def moved(found: Extracted, frame: Any) -> Extracted:
     """A mesh in the place of its frame."""
-    return Extracted(placed(found.mesh, frame), found.pieces, found.dropped)
+    return replace(found, mesh=placed(found.mesh, frame))
 
 
 def generation(

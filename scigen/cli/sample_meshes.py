@@ -70,8 +70,9 @@ def sample_meshes(
     """Draw closed meshes: GLB, OBJ, STL or PLY, a contact sheet, and a page that turns them in any browser, offline.
 
     The network draws latent points, the codec turns them into oriented points, and spectral Poisson and marching cubes
-    into a watertight mesh in the unit frame (y up, sphere of diameter 1). Pieces below 2 % of the volume go; walls
-    thinner than two cells of 1.125 / --resolution melt. Score them by `scigen score meshes`.
+    into a watertight mesh in the unit frame (y up, sphere of diameter 1). Loose pieces nearby are joined to the
+    largest by rods, others go, so that each mesh is one piece; walls thinner than two cells of 1.125 / --resolution
+    melt. Score them by `scigen score meshes`.
 
     `--like` encodes a shape, noises it as far as --strength says, and draws from there. With --keep-latents some of its
     latent points stay as they are and the others are drawn around them.
@@ -131,7 +132,7 @@ def _show(
     elif not quiet:
         typer.echo(
             f"{len(files)} meshes in {sum(outcome.timings.values()):.1f} s, seed {request.seed}, written to {out};"
-            f" {whole:.0%} were of one piece before small ones went; look: {out / 'meshes.html'}"
+            f" {whole:.0%} were of one piece from the start; look: {out / 'meshes.html'}"
         )
     for one in outcome.failed[:5]:
         typer.echo(f"sample {one.index}: {one.reason}", err=True)

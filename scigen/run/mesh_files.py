@@ -38,10 +38,10 @@ def placed(mesh: Mesh, frame: Frame | None) -> Mesh:
 
 
 def mesh_rows(files: Sequence[str], found: Sequence[Extracted]) -> list[dict[str, Any]]:
-    """A row for each mesh: its file, its counts, its pieces before cleaning and the share of volume that went."""
+    """A row for each mesh: its file, its counts, pieces at first, of those how many were joined, and the volume that went."""
     return [
         {"file": name, "vertices": len(one.mesh.vertices), "faces": len(one.mesh.faces), "pieces": one.pieces,
-         "dropped": one.dropped}
+         "joined": one.joined, "dropped": one.dropped}
         for name, one in zip(files, found, strict=True)
     ]  # fmt: skip
 

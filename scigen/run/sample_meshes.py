@@ -58,7 +58,7 @@ def sample_meshes(
 
 
 def one_piece(outcome: Outcome[Extracted]) -> float:
-    """The share of meshes that were of one piece before small pieces went."""
+    """The share of meshes that were of one piece from the start, before any were joined or went."""
     return sum(one.pieces == 1 for one in outcome.shapes.values()) / len(outcome.shapes)
 
 

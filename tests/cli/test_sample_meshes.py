@@ -47,8 +47,8 @@ def test_a_run_and_what_it_leaves(folder: Path, tmp_path: Path, capsys: pytest.C
         found = mesh(tmp_path, k)
         a = examine(found.vertices, found.faces)
         assert a.watertight and a.oriented and a.manifold and a.solid and a.volume > 0
-        assert (row["file"], row["faces"]) == (f"mesh_{k:05}.glb", a.faces) and row["pieces"] >= a.components
-        assert (row["dropped"] == 0) == (row["pieces"] == a.components)
+        assert (row["file"], row["faces"]) == (f"mesh_{k:05}.glb", a.faces) and a.components == 1
+        assert (row["dropped"] == 0) == (row["pieces"] == 1 + row["joined"])
     assert facts["one_piece"] == np.mean([row["pieces"] == 1 for row in facts["meshes"]])
     assert facts["codec"]["file"] == "codec.safetensors" and facts["indices"] == [0, 1]
     assert (tmp_path / "meshes.png").read_bytes().startswith(b"\x89PNG")
@@ -83,11 +83,11 @@ def test_samples_without_a_surface_are_named(folder: Path, tmp_path: Path, monke
 
     made, real = [], decode.surface_of
 
-    def second_encloses_nothing(*args):
+    def second_encloses_nothing(*args, **how):
         made.append(1)
         if len(made) == 2:
             raise NumericError("the points enclose nothing")
-        return real(*args)
+        return real(*args, **how)
 
     monkeypatch.setattr(decode, "surface_of", second_encloses_nothing)
     assert sample(folder, tmp_path, "--n", 3, "--json") == 4

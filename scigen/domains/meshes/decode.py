@@ -1,4 +1,4 @@
-"""Latent points to closed meshes: a decoder takes one latent shape to one mesh, in the frame of its latent points."""
+"""Latent points to closed meshes: a decoder takes one latent shape to one mesh of one piece, in the latents' frame."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from scigen.errors import NumericError
 from scigen.nn.point_codec import PointCodec
 from scigen.state import State
 
-__all__ = ["MeshDecoder", "PoissonDecoder", "cover"]
+__all__ = ["SIGMA", "MeshDecoder", "PoissonDecoder", "cover"]
+
+SIGMA = 1.0  # with `cover(size)` points there is nothing to blur but the grid itself
 
 
 class MeshDecoder(Protocol):
@@ -34,7 +36,7 @@ class PoissonDecoder:
         if not np.isfinite(cloud.points).all():
             raise NumericError("non-finite points")
         try:
-            return surface_of(cloud, self.size)
+            return surface_of(cloud, self.size, SIGMA, one=True)
         except ValueError as error:  # all points in a few places
             raise NumericError(str(error)) from None
 

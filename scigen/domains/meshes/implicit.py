@@ -36,7 +36,7 @@ class ImplicitDecoder:
         def value(places: Tensor) -> Tensor:
             return torch.cat([self.network.ask(*known, part[None])[0] for part in places.to(device).split(_TOGETHER)])
 
-        return extract(signed_field(value, self.size).cpu().numpy())
+        return extract(signed_field(value, self.size).cpu().numpy(), one=True)
 
 
 def signed_field(value: Callable[[Tensor], Tensor], size: int) -> Tensor:

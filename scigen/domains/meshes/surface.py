@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from scigen.domains.meshes.pieces import join_pieces
 from scigen.domains.shapes.unit import unit_shape
 from scigen.errors import NumericError
 from scigen.io.shape import Cloud, Mesh
@@ -21,14 +22,15 @@ _OFF_ZERO = 1e-4  # of the jump of chi
 
 @dataclass(frozen=True)
 class Extracted:
-    """A closed mesh; how many `pieces` it had before small ones went, and the share of all volume that went with them.
+    """A closed mesh; how many `pieces` it had before cleaning, and the share of all volume that went with some of them.
 
-    Voids are pieces too.
+    Voids are pieces too. `joined` of the pieces were led to the largest by rods.
     """
 
     mesh: Mesh
     pieces: int
     dropped: float
+    joined: int = 0
 
 
 def closed_surface(cloud: Cloud, size: int = 64, sigma: float = 2.0) -> Mesh:
@@ -36,14 +38,14 @@ def closed_surface(cloud: Cloud, size: int = 64, sigma: float = 2.0) -> Mesh:
     return surface_of(cloud, size, sigma).mesh
 
 
-def surface_of(cloud: Cloud, size: int = 64, sigma: float = 2.0) -> Extracted:
+def surface_of(cloud: Cloud, size: int = 64, sigma: float = 2.0, one: bool = False) -> Extracted:
     """The closed, manifold surface through a cloud with normals, wound outwards, in the units and place of the cloud.
 
     The solid's indicator comes from `scigen.nn.poisson.indicator` on a grid of `size`^3 cells, one of which is
-    1.125 / `size` of the cloud's bounding sphere; thinner walls and narrower gaps than two of them melt away. Pieces
-    below 2 % of the largest volume go. It suits clouds that cover the whole surface: a hole is closed by a bulge.
-    Normals may point inwards, all of them. Raises `ValueError` for a cloud without normals or extent or with fewer than
-    9 points, `NumericError` when no surface, or no manifold one, comes out.
+    1.125 / `size` of the cloud's bounding sphere; thinner walls and narrower gaps than two of them melt away. `sigma`
+    blurs it by sigma / pi cells. Small pieces go, or all but `one`, as in `extract`. It suits clouds that cover the
+    whole surface: a hole is closed by a bulge. Normals may point inwards, all of them. Raises `ValueError` for a cloud
+    without normals or extent or with fewer than 9 points, `NumericError` when no surface, or no solid, comes out.
     """
     if cloud.normals is None:
         raise ValueError(f"a cloud of {len(cloud)} points without normals has no inside; estimate them by `oriented`.")
@@ -52,7 +54,7 @@ def surface_of(cloud: Cloud, size: int = 64, sigma: float = 2.0) -> Extracted:
     points, normals, areas = (
         torch.from_numpy(np.ascontiguousarray(a, np.float32))[None] for a in (x, cloud.normals, point_areas(x))
     )
-    found = extract(indicator(points, normals, areas, size, sigma)[0].numpy())
+    found = extract(indicator(points, normals, areas, size, sigma)[0].numpy(), one)
     return replace(found, mesh=Mesh(frame.leave(found.mesh.vertices), found.mesh.faces))
 
 
@@ -73,31 +75,41 @@ def point_areas(points: np.ndarray) -> np.ndarray:
     return areas
 
 
-def extract(chi: np.ndarray) -> Extracted:
+def extract(chi: np.ndarray, one: bool = False) -> Extracted:
     """The zero level of `chi [R, R, R]`, as `indicator` gives it, as a closed mesh in the unit frame, float32.
 
     Marching cubes (Lewiner et al. 2003, which closes every case). What has the sign of the border is outside, so
-    normals that point inwards do no harm, and a surface that would run out of the grid is closed there. Raises
-    `NumericError` for a field without a zero level and for a surface that manifold3d finds to be no solid.
+    normals that point inwards do no harm, and a surface that would run out of the grid is closed there. Pieces below
+    2 % of the largest volume go; with `one`, those above 0.5 % are joined by `join_pieces`, and what is still apart
+    goes, voids too, so that one piece is left. Raises `NumericError` for a field without a zero level and for a surface that
+    manifold3d finds to be no solid.
     """
-    from skimage.measure import marching_cubes
-
     border = np.concatenate([np.take(chi, [0, -1], axis).ravel() for axis in range(3)])
     field = np.pad(chi if np.median(border) > 0 else -chi, 1, constant_values=np.abs(chi).max())
     if not (np.isfinite(field).all() and field.min() < 0):
         raise NumericError("the points enclose nothing: chi has no zero level; are their normals all alike or NaN?")
-    # A node at the very level makes triangles without area, whose corners are one point.
-    near = _OFF_ZERO * float(np.ptp(field))
-    field = np.where(np.abs(field) < near, np.copysign(near, field), field)
-    vertices, faces, _, _ = marching_cubes(field, 0.0, gradient_direction="descent")
-    vertices = HALF * (2 / len(chi) * (vertices - 1.0) - 1)
-    found = _large_pieces(Mesh(vertices.astype(np.float32), faces.astype(np.int32)))
+    found = _large_pieces(_zero_level(field), _SMALLEST)
+    if one and found.pieces > 1:
+        field, joined = join_pieces(field)
+        found = replace(_large_pieces(_zero_level(field), 1.0), pieces=found.pieces, joined=joined)
     _check(found.mesh)
     return found
 
 
-def _large_pieces(mesh: Mesh) -> Extracted:
-    """Pieces whose volume is at least `_SMALLEST` of the largest; voids are pieces of negative volume."""
+def _zero_level(field: np.ndarray) -> Mesh:
+    """Marching cubes of a field with a rim of one node around the grid."""
+    from skimage.measure import marching_cubes
+
+    # A node at the very level makes triangles without area, whose corners are one point.
+    near = _OFF_ZERO * float(np.ptp(field))
+    field = np.where(np.abs(field) < near, np.copysign(near, field), field)
+    vertices, faces, _, _ = marching_cubes(field, 0.0, gradient_direction="descent")
+    vertices = HALF * (2 / (len(field) - 2) * (vertices - 1.0) - 1)
+    return Mesh(vertices.astype(np.float32), faces.astype(np.int32))
+
+
+def _large_pieces(mesh: Mesh, least: float) -> Extracted:
+    """Pieces whose volume is at least `least` of the largest; voids are pieces of negative volume."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -107,7 +119,7 @@ def _large_pieces(mesh: Mesh) -> Extracted:
     piece = connected_components(graph, directed=False)[1][faces[:, 0]]
     a, b, c = np.moveaxis(vertices.astype(np.float64)[faces], 1, 0)
     volume = np.abs(np.bincount(piece, (a * np.cross(b, c)).sum(1) / 6))
-    small = volume < _SMALLEST * volume.max()
+    small = volume < least * volume.max()
     used, faces = np.unique(faces[~small[piece]], return_inverse=True)
     kept = Mesh(vertices[used], faces.reshape(-1, 3).astype(np.int32))
     return Extracted(kept, len(volume), float(volume[small].sum() / volume.sum()))

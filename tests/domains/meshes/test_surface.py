@@ -161,3 +161,28 @@ def test_refusals(numpy_rng: np.random.Generator) -> None:
     for field in (np.ones((8, 8, 8)), np.full((8, 8, 8), np.nan)):
         with pytest.raises(NumericError, match="no zero level"):
             extract(field)
+
+
+def test_what_hangs_near_is_joined_and_what_does_not_goes(numpy_rng: np.random.Generator) -> None:
+    """A ball with two legs a few cells under it, one of which carries a foot; a fourth ball far off, and a crumb."""
+    legs = [box((0.03, 0.1, 0.03), (x, -0.36, 0.0)) for x in (-0.1, 0.1)]
+    foot = box((0.07, 0.03, 0.07), (0.1, -0.52, 0.0))
+    far, crumb = ball(0.07, (0.0, 0.5, 0.0), 12), ball(0.02, (0.29, 0.0, 0.0), 8)
+    cloud = sample_surface(joined(ball(0.22), *legs, foot, far, crumb), 18_000, numpy_rng)[0]
+    apart, found = surface_of(cloud, 96, 1.0), surface_of(cloud, 96, 1.0, one=True)
+    assert look(apart.mesh).components == 3 and apart.joined == 0, "the legs are 1.6 % of the ball"
+    a = look(found.mesh)
+    assert a.components == 1 and a.watertight and a.manifold and a.solid and a.intersections == 0 and a.genus == 0
+    assert (found.pieces, found.joined) == (6, 3)
+    lost = (0.07**3 + 0.02**3) * 4 / 3 * np.pi
+    whole = 0.22**3 * 4 / 3 * np.pi + 2 * 8 * 0.03**2 * 0.1 + 8 * 0.07**2 * 0.03 + lost
+    assert found.dropped == pytest.approx(lost / whole, rel=0.15)
+    assert a.volume == pytest.approx(whole - lost, rel=0.05)
+
+
+def test_one_piece_has_no_void(numpy_rng: np.random.Generator) -> None:
+    inner = ball(0.2)
+    hollow = joined(ball(0.5), Mesh(inner.vertices, inner.faces[:, ::-1]))
+    found = surface_of(sample_surface(hollow, 6000, numpy_rng)[0], 32, one=True)
+    assert look(found.mesh).components == 1 and (found.pieces, found.joined) == (2, 0)
+    assert found.dropped == pytest.approx(0.2**3 / (0.5**3 + 0.2**3), rel=0.1)
