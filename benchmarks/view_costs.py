@@ -30,7 +30,7 @@ from scigen.io.shape import Mesh
 from scigen.run import weights as store
 from scigen.run.build import affine_process, named_solver
 from scigen.run.build_views import diffusion_prior, views_network
-from scigen.run.schema import ViewsNetworkConfig
+from scigen.run.schema_views import SidesNetworkConfig
 
 STEPS = 30
 
@@ -99,7 +99,7 @@ def main() -> None:
         draws = Draws(affine_process("flow"), solver, STEPS)
         if args.weights:
             return diffusion_prior(store.read(args.weights), draws, "cpu")
-        return DiffusionPrior(views_network(ViewsNetworkConfig()).eval(), 1.0, draws)
+        return DiffusionPrior(views_network(SidesNetworkConfig()).eval(), 1.0, draws)
 
     print("\n".join([*renderers(meshes, args.pixels, args.repeats), "", *pieces(meshes, prior, args.repeats)]))
 

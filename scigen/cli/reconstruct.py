@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RIGS", "Rig", "cameras", "reconstruct", "views"]
 
-PRIORS = ("scigen", "regression", "retrieval", "mean", "oracle", "folder", "zero123plus")
+PRIORS = ("scigen", "regression", "latent", "retrieval", "mean", "oracle", "folder", "zero123plus")
 RIGS = ("cube", "zero123plus-1.1", "zero123plus-1.2", "wonder3d")
 MAKERS = ("auto", "carve", "fit")
 
@@ -37,10 +37,14 @@ MaskFile = Annotated[Path | None, typer.Option("--mask", help="Picture of the ob
 Samples = Annotated[int, typer.Option(min=1, max=64, help="Draws of the prior.")]
 Weights = Annotated[
     str | None,
-    typer.Option(help="Of --prior scigen or regression: a name or a .safetensors file; of zero123plus: a folder."),
+    typer.Option(
+        help="Of --prior scigen, regression, latent: a name or a .safetensors file; of zero123plus: a folder."
+    ),
 ]
-Process = Annotated[str, typer.Option(help=f"Of --prior scigen: {', '.join(PROCESSES)}. All from the same weights.")]
-Steps = Annotated[int, typer.Option(min=2, help="Solver intervals of --prior scigen and zero123plus.")]
+Process = Annotated[
+    str, typer.Option(help=f"Of --prior scigen and latent: {', '.join(PROCESSES)}. All from the same weights.")
+]
+Steps = Annotated[int, typer.Option(min=2, help="Solver intervals of --prior scigen, latent and zero123plus.")]
 Guidance = Annotated[
     float | None,
     typer.Option(min=0, help="Weight of the picture, above 1 at twice the cost; 1, and 4 of zero123plus, unless told."),
@@ -168,13 +172,15 @@ def _wanted(
     for option, given, names in (
         ("--mesh", told.mesh, ("oracle",)),
         ("--folder", told.folder, ("folder",)),
-        ("--weights", told.weights, ("scigen", "regression", "zero123plus")),
+        ("--weights", told.weights, ("scigen", "regression", "latent", "zero123plus")),
         ("--pipeline", told.pipeline, ("zero123plus",)),
     ):
         if (name in names) != (given is not None):
             raise UsageError(f"--prior {name}: {option} goes with --prior {' and '.join(names)}, and they with it.")
     if told.category is not None and name != "mean":
         raise UsageError(f"--category {told.category}: --prior {name} asks no class; --prior mean does.")
+    if guidance not in (None, 1) and name == "latent":
+        raise UsageError(f"--guidance {guidance:g}: --prior latent takes the picture as it is; leave it out.")
     sheets = name == "zero123plus"
     rig = "zero123plus-1.2" if sheets and rig == "cube" else rig
     if rig != "cube" and name not in ("oracle", "folder") and not (sheets and rig.startswith("zero123plus")):

@@ -71,7 +71,9 @@ _USES = {
     "points-bridge": "scigen complete FILE --weights {}",
     "points-raw": "scigen sample points --weights {}",
     "meshes-implicit": "scigen sample meshes --decoder {}",
+    "meshes-detail": "scigen sample meshes --from-coarse FILE --weights {}",
     "image-views": "scigen reconstruct FILE --prior scigen --weights {}",
+    "image-latents": "scigen reconstruct FILE --prior latent --weights {}",
 }
 
 

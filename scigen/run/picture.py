@@ -93,12 +93,16 @@ def _unit_mesh(source: Path) -> Mesh:
 
 
 def _drawn(wanted: Wanted, weights: str) -> MultiViewPrior:
-    """Our own network: drawn by the solver that takes fewest steps, or its regression."""
+    """Our own networks, drawn by the solver that takes fewest steps, or the regression of the one over views."""
     from scigen.domains.image3d.diffusion_prior import Draws
+    from scigen.domains.points.sampler import Plan
     from scigen.run import weights as store
     from scigen.run.build import affine_process, named_solver
-    from scigen.run.build_views import diffusion_prior
+    from scigen.run.build_views import diffusion_prior, latent_prior
 
+    if wanted.name == "latent":
+        plan = Plan(affine_process(wanted.process), named_solver("dpmpp2m", 0.0, wanted.steps), wanted.steps)
+        return latent_prior(store.read(weights), plan, wanted.device)
     solver = named_solver("dpmpp2m", 0.0, wanted.steps) if wanted.name == "scigen" else None
     draws = Draws(affine_process(wanted.process), solver, wanted.steps, guidance=wanted.guidance)
     return diffusion_prior(store.read(weights), draws, wanted.device)

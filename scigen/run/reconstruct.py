@@ -87,8 +87,8 @@ def ranking(outcome: Outcome) -> list[dict[str, Any]]:
 def write_outcome(
     outcome: Outcome, subject: Subject, config: dict[str, Any], seed: int, source: Path, folder: Path
 ) -> None:
-    """Write `mesh_<rank>.glb` and `views_<rank>.npz`, `views.png`, `turntable.png` and `.gif` of the best, `run.json`, and
-    `meshes.html`, a page that turns all meshes offline.
+    """Write `mesh_<rank>.glb` and `views_<rank>.npz`, of the best `views.png`, `turntable.png` and `.gif`, `run.json`,
+    and `meshes.html`, a page that turns all meshes offline.
 
     Numbered files of an earlier run in the folder go. Raises ResourceError.
     """

@@ -227,10 +227,14 @@ def test_the_mean_of_a_class(place: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_presets_and_library_agree() -> None:
     from scigen.domains.image3d.views_task import ViewsLoss
     from scigen.nn.multiview import MultiViewConfig
+    from scigen.nn.picture_latents import PictureLatentsShape
     from scigen.run import schema_views as schema
     from scigen.run.config import load_config
 
     assert schema.ViewsLossConfig().model_dump() == vars(ViewsLoss())
     of = vars(MultiViewConfig())
-    assert schema.ViewsNetworkConfig().model_dump() == {k: of[k] for k in schema.ViewsNetworkConfig.model_fields}
-    assert load_config("images/views").network == schema.ViewsNetworkConfig()
+    assert schema.SidesNetworkConfig().model_dump() == {k: of[k] for k in schema.SidesNetworkConfig.model_fields}
+    assert load_config("images/views").network == schema.SidesNetworkConfig()
+    of, own = vars(PictureLatentsShape()), schema.PictureLatentsNetworkConfig
+    assert own().model_dump() == {k: of[k] for k in own.model_fields}
+    assert load_config("images/latents").network == own()
