@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,9 @@ def test_points_have_no_order_and_the_picture_is_looked_at() -> None:
 
 
 def batches(views: ViewSet, batch: int = 4) -> PictureLatentBatches:
-    x = State({"pos": torch.randn(6, 5, 3), "feat": torch.randn(6, 5, 4)}, torch.ones(6, 5, dtype=torch.bool))
+    rng = torch.Generator().manual_seed(0)
+    fields = {name: torch.randn(6, 5, d, generator=rng) for name, d in (("pos", 3), ("feat", 4))}
+    x = State(fields, torch.ones(6, 5, dtype=torch.bool))
     return PictureLatentBatches(views, np.arange(6), x, 8, batch, 3)
 
 
@@ -99,7 +102,9 @@ def test_the_loss_falls_and_hides_some_pictures(views: ViewSet) -> None:
         hidden.extend((~x["picture"].flatten(1).any(1)).tolist())
         return net(x, logsnr)
 
-    task = PictureLatentsTask(net, shape_process(rectified()), batches(views), Scale(1.0), PriorLoss(5.0, forget=0.5))
+    pairs = batches(views)
+    same = replace(pairs, x=pairs.x.map(lambda v: v[:1].expand(6, *v.shape[1:])))
+    task = PictureLatentsTask(net, shape_process(rectified()), same, Scale(1.0), PriorLoss(5.0, forget=0.5))
     adam, rng, losses = torch.optim.Adam(net.parameters(), 1e-2), torch.Generator().manual_seed(0), []
     for step in range(40):
         loss, terms, count = task.loss(watched, step, World(0, 1, torch.device("cpu")), rng)
@@ -108,7 +113,7 @@ def test_the_loss_falls_and_hides_some_pictures(views: ViewSet) -> None:
         adam.step()
         losses.append(loss.item())
         assert count == 4 and set(terms) == {"pos", "feat"}
-    assert np.mean(losses[-8:]) < 0.9 * np.mean(losses[:8]) and 0.3 < np.mean(hidden) < 0.7
+    assert np.mean(losses[-8:]) < 0.8 * np.mean(losses[:8]) and 0.3 < np.mean(hidden) < 0.7
 
 
 def test_draws_stand_alone_and_a_failed_one_is_views_of_nothing(views: ViewSet) -> None:
