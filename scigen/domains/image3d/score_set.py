@@ -142,11 +142,11 @@ def _paired(
     """The names that go with each reference, by their numbers, and a row for each that has no partner."""
     if reference.is_file():
         return {next(iter(true)): sorted(names, key=_rank)}, []
-    sides = [
+    gen, ref = (
         Collection(place, tuple(Item(name, np.empty((0, 3)), None) for name in held), ())
         for place, held in ((path, names), (reference, true))
-    ]
-    pairs, orphans = pair_up(*sides, None)
+    )
+    pairs, orphans = pair_up(gen, ref, None)
     return {pair.reference.id: sorted((item.id for item in pair.completions), key=_rank) for pair in pairs}, orphans
 
 
