@@ -3,11 +3,13 @@
     python -m benchmarks.mesh_quality --codec points-codec --n 10                     # through the codec and back
     python -m benchmarks.mesh_quality --codec points-codec --prior points-prior --categories chair mug --n 30
     python -m benchmarks.mesh_quality --codec points-codec --bridge points-bridge --decoder runs/implicit/w.safetensors
+    python -m benchmarks.mesh_quality --codec points-codec --detail runs/detail/weights.safetensors
 
 Paired rows: CD-L1 over the sampling floor, F@1%, normal consistency, IoU, and the share of valid meshes (watertight,
 manifold, oriented, solid, no self-intersection), in the unit frame. `true points` is what the decoder's spectral
 Poisson makes of as many oriented points of the surface itself: the ceiling of any codec on this grid. Of a completion
-the `raw cloud` is spectral Poisson of the observed and the added points. Set rows: 1-NNA by CD (50 % is one law), COV,
+the `raw cloud` is spectral Poisson of the observed and the added points. Of detail the
+rows are the coarse mesh itself, the bridge's regression, ODE and SDE. Set rows: 1-NNA by CD (50 % is one law), COV,
 pieces; `other half` is the score of shapes of the same law, and the same shapes through the codec are the ceiling of
 any prior on its latent points. Shapes are of the validation and test splits. Prints Markdown.
 """
@@ -23,6 +25,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
+from scigen.domains.meshes.coarse import coarse_version
 from scigen.domains.meshes.collect import MeshCollection, Surface
 from scigen.domains.meshes.decode import SIGMA, MeshDecoder, cover
 from scigen.domains.meshes.normals import oriented
@@ -33,10 +36,12 @@ from scigen.domains.points.codec import CloudCodec
 from scigen.domains.points.sampler import Plan
 from scigen.domains.points.scores import Terms
 from scigen.domains.shapes.camera import view_of
+from scigen.domains.shapes.frame import Frame, bounding_frame
 from scigen.domains.shapes.identity import shape_rng
 from scigen.domains.shapes.procedural.catalogue import FAMILIES
 from scigen.domains.shapes.procedural.corpus import ProceduralSet
 from scigen.domains.shapes.surface import sample_surface, surface_area
+from scigen.domains.shapes.unit import unit_shape
 from scigen.errors import NumericError
 from scigen.io.shape import Cloud, Mesh
 from scigen.nn.point_codec import PointCodec
@@ -45,11 +50,13 @@ from scigen.run.codec_of import codec_weights
 from scigen.run.complete import Request as Completing
 from scigen.run.complete import complete_partial, load_bridge
 from scigen.run.complete_meshes import outer
+from scigen.run.detail import detail_meshes, detail_model
 from scigen.run.draw import Request, load_model
 from scigen.run.mesh_files import placed
 from scigen.run.partial import Partial
 from scigen.run.sample_meshes import mesh_decoder, sample_meshes
 from scigen.run.weights import read
+from scigen.state import State
 
 PAIRED = ("chamfer_l1_over_floor", "f_score@0.01", "normal_consistency", "iou", "valid")
 SETS = ("1nna_cd", "cov_cd", "valid", "one_piece")
@@ -152,10 +159,29 @@ def completion(args: argparse.Namespace, decoders: Mapping[str, MeshDecoder], sh
         yield paired(f"completion, {label}", made_from(jobs)[0], true)
 
 
+def detail(args: argparse.Namespace, decode: MeshDecoder, shapes: ProceduralSet, rows: list[int]) -> Iterator[str]:
+    """Coarse versions brought back to detail, beside the coarse ones."""
+    model, codec = detail_model(args.detail, args.codec)
+    coder, plan = CloudCodec(cast(PointCodec, codec.network)), Plan(affine_process("flow"), named_solver("dpmpp2m"), 10)
+    true, coarse = {str(shapes.ids[k]): shapes.mesh(k) for k in rows}, {}
+    starts: dict[str, tuple[State, Frame]] = {}
+    for name, mesh in true.items():
+        rng = shape_rng(0, name, 5)
+        coarse[name] = coarse_version(mesh, rng)
+        unit, frame = unit_shape(coarse[name])
+        starts[name] = coder.encode(sample_surface(unit, 2048, rng)[0]), frame
+    yield paired("coarse", coarse, true)
+
+    def drawn(name: str, mode: str) -> Extracted:
+        x, frame = starts[name]
+        return moved(detail_meshes(model, Request(1, 0, plan), decode, _silent, start=x, mode=mode).shapes[0], frame)
+
+    for mode in ("regress", "ode", "sde"):
+        yield paired(f"detail, {mode}", made_from({n: (lambda n=n, m=mode: drawn(n, m)) for n in true})[0], true)
+
+
 def view_frame(cloud: Cloud) -> tuple[Any, Cloud]:
     """A cloud in its own frame, and the frame."""
-    from scigen.domains.shapes.frame import bounding_frame
-
     frame = bounding_frame(cloud.points)
     return frame, Cloud(frame.enter(cloud.points), cloud.normals)
 
@@ -200,7 +226,7 @@ def head(first: str, names: Sequence[str]) -> str:
 def main() -> None:
     """Measure what there are weights for, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("codec", "prior", "bridge", "decoder"):
+    for name in ("codec", "prior", "bridge", "detail", "decoder"):
         parser.add_argument(f"--{name}", help="weights, by name or file")
     parser.add_argument("--categories", nargs="*", default=[])
     parser.add_argument("--n", type=int, default=10, help="shapes of each category")
@@ -219,6 +245,9 @@ def main() -> None:
         print(row, flush=True)
     if args.bridge:
         for row in completion(args, decoders, shapes, rows):
+            print(row, flush=True)
+    if args.detail:
+        for row in detail(args, decoders["points"], shapes, rows):
             print(row, flush=True)
     if args.prior:
         print(head("category", (*SETS, "one piece before cleaning")))

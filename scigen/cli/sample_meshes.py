@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["sample_meshes"]
 
+_PRIOR = "points-prior"
+_BRIDGED = {"dpmpp2m": "ode", "ancestral": "sde"}  # solvers of the bridge, as `scigen complete --mode` names them
+
 
 def sample_meshes(
     n: Annotated[int, typer.Option("--n", min=1, help="Meshes to draw.")] = 8,
@@ -53,7 +57,11 @@ def sample_meshes(
         str | None,
         typer.Option("--keep-latents", help="With --like: what stays: numbers (0-7,12), a side (y>0.1), positions."),
     ] = None,
-    weights: WeightsName = "points-prior",
+    coarse: Annotated[
+        Path | None,
+        typer.Option("--from-coarse", help="Detail for this coarse mesh, by --weights of `meshes/detail`."),
+    ] = None,
+    weights: WeightsName = _PRIOR,
     codec: Codec = None,
     decoder: Decoder = None,
     seed: Seed = 0,
@@ -70,41 +78,53 @@ def sample_meshes(
     """Draw closed meshes: GLB, OBJ, STL or PLY, a contact sheet, and a page that turns them in any browser, offline.
 
     The network draws latent points, the codec turns them into oriented points, and spectral Poisson and marching cubes
-    into a watertight mesh in the unit frame (y up, sphere of diameter 1). Loose pieces nearby are joined to the
-    largest by rods, others go, so that each mesh is one piece; walls thinner than two cells of 1.125 / --resolution
-    melt. Score them by `scigen score meshes`.
+    into a watertight mesh in the unit frame (y up, sphere of diameter 1). Loose pieces nearby are joined to the largest
+    by rods, others go; walls thinner than two cells of 1.125 / --resolution melt. Score by `scigen score meshes`.
 
-    `--like` encodes a shape, noises it as far as --strength says, and draws from there. With --keep-latents some of its
-    latent points stay as they are and the others are drawn around them.
+    `--like` encodes a shape, noises it as far as --strength says, and draws from there; --keep-latents holds some of
+    its latent points. `--from-coarse` carries a voxelised or decimated mesh to detailed ones by a bridge: --solver
+    ancestral draws by its SDE, dpmpp2m by its ODE.
 
     Exit code 4: written, but some samples were not finite or enclosed nothing; errors.jsonl lists them.
     """
-    plan = drawing_plan(process, solver, steps, guidance, category)
+    plan, place = drawing_plan(process, solver, steps, guidance, category), chosen_device(device)
     checked_mesh(suffix, resolution)
     _check_like(like, strength, keep)
-    place = chosen_device(device)
+    mode = None if coarse is None else _bridge_mode(solver, weights, like is not None or category is not None)
 
     from scigen.cli.progress import bars
+    from scigen.run.detail import coarse_start, detail_meshes, detail_model
     from scigen.run.draw import Request
     from scigen.run.like import beginning
     from scigen.run.report import append_error, locked_folder
     from scigen.run.sample_meshes import latent_model, mesh_decoder, sample_meshes, write_outcome
 
-    model, coder = latent_model(weights, codec, category)  # what is wrong must not take the folder
+    model, coder = latent_model(weights, codec, category) if mode is None else detail_model(weights, codec)
     begun = beginning(like, coder, strength, keep, place) if like else None
     request = Request(n, seed, plan, 0, category, index or None, batch_size, place, begun.original if begun else None)
-    how = {"process": process, "solver": solver, "steps": steps, "guidance": guidance, "like": begun and begun.facts}
-    what = {"n": n, "category": category, "index": index}
-    config = {**how, **what, "resolution": resolution, "format": suffix, "decoder": decoder}
+    start, frame = coarse_start(coarse, coder, place) if coarse else (None, begun.frame if begun else None)
+    draw = sample_meshes if start is None or not mode else partial(detail_meshes, start=start, mode=mode)
+    config = {"n": n, "category": category, "index": index, "like": begun and begun.facts, "process": process,
+              "solver": solver, "steps": steps, "guidance": guidance, "from_coarse": coarse and coarse.name,
+              "resolution": resolution, "format": suffix, "decoder": decoder}  # fmt: skip
     decode = mesh_decoder(coder, resolution, place, decoder)
     with locked_folder(out) as folder, bars(quiet or as_json) as progress:
-        outcome = sample_meshes(
-            model, request, decode, progress, lambda d: append_error(folder, d.index, d.reason or "")
-        )
-        files = write_outcome(outcome, request, model, config, folder, suffix, begun.frame if begun else None)
+        outcome = draw(model, request, decode, progress, lambda d: append_error(folder, d.index, d.reason or ""))
+        files = write_outcome(outcome, request, model, config, folder, suffix, frame)
     _show(outcome, request, out, files, as_json, quiet)
     if outcome.failed:
         raise typer.Exit(4)
+
+
+def _bridge_mode(solver: str, weights: str, other: bool) -> str:
+    """How the bridge of `--from-coarse` is drawn from. Raises `UsageError` for what does not go with it."""
+    if weights == _PRIOR:
+        raise UsageError("--from-coarse takes weights of `scigen train meshes/detail`, and none ship; give --weights.")
+    if other:
+        raise UsageError("--from-coarse begins from a mesh and knows no class; leave out --like and --category.")
+    if solver not in _BRIDGED:
+        raise UsageError(f"--solver {solver}: --from-coarse is drawn by dpmpp2m (ODE) or ancestral (SDE).")
+    return _BRIDGED[solver]
 
 
 def _check_like(like: Path | None, strength: float | None, keep: str | None) -> None:

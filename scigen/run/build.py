@@ -17,6 +17,7 @@ from scigen.run.schema import (
     BridgeConfig,
     CodecConfig,
     Config,
+    DetailConfig,
     ImplicitConfig,
     ImplicitShapeConfig,
     MoleculeConfig,
@@ -123,6 +124,8 @@ def training_task(
     net = network(config.network)
     if isinstance(config, ImplicitConfig):
         return build_meshes.implicit_task(config, net, [data] if data else config.data, str(device), say)
+    if isinstance(config, DetailConfig):
+        return build_meshes.detail_task(config, net, [data] if data else config.data, str(device), say)
     if isinstance(config, ViewsConfig):
         from scigen.run.build_views import views_task
 

@@ -28,7 +28,7 @@ from scigen.run.report import sha256
 from scigen.run.weights import Weights
 from scigen.state import State
 
-__all__ = ["Solid", "encode_solids", "solid_sets"]
+__all__ = ["Solid", "closed_mesh", "encode_solids", "solid_sets"]
 
 _TOGETHER = 64
 
@@ -85,7 +85,7 @@ def _made(
     query, distance = [], []
     for done, (shapes, k) in enumerate(rows, start=1):
         rng = shape_rng(seed, str(shapes.ids[k]), 1)
-        if (mesh := _closed(shapes, k)) is not None:
+        if (mesh := closed_mesh(shapes, k)) is not None:
             clouds.append(sample_surface(mesh, POINTS, rng)[0])
             at, d = signed_samples(mesh, places, rng)
             query.append(at)
@@ -102,7 +102,7 @@ def _made(
     return {**latents, "query": np.stack(query), "distance": np.stack(distance)}
 
 
-def _closed(shapes: ShapeSet, k: int) -> Mesh | None:
+def closed_mesh(shapes: ShapeSet, k: int) -> Mesh | None:
     """Mesh k, wound outwards, where it is closed: as it is indexed, or with corners at equal places made one."""
     import trimesh
 

@@ -38,7 +38,7 @@ def placed(mesh: Mesh, frame: Frame | None) -> Mesh:
 
 
 def mesh_rows(files: Sequence[str], found: Sequence[Extracted]) -> list[dict[str, Any]]:
-    """A row for each mesh: its file, its counts, pieces at first, of those how many were joined, and the volume that went."""
+    """A row for each mesh: its file and counts, its pieces at first, how many were joined, the volume that went."""
     return [
         {"file": name, "vertices": len(one.mesh.vertices), "faces": len(one.mesh.faces), "pieces": one.pieces,
          "joined": one.joined, "dropped": one.dropped}

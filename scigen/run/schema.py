@@ -10,7 +10,7 @@ from scigen.run.schema_base import Headed, Process, Run, Strict, TrainConfig
 from scigen.run.schema_views import ViewsConfig, ViewsNetworkConfig
 
 __all__ = [
-    "BridgeConfig", "BridgeLossConfig", "CodecConfig", "CodecLossConfig", "CodecShapeConfig", "Config",
+    "BridgeConfig", "BridgeLossConfig", "CodecConfig", "CodecLossConfig", "CodecShapeConfig", "Config", "DetailConfig",
     "ImplicitConfig", "ImplicitLossConfig", "ImplicitShapeConfig", "LatentNetworkConfig", "LossConfig",
     "MoleculeConfig", "Network", "NetworkConfig", "PointNetworkConfig", "PriorConfig", "PriorLossConfig", "RawConfig",
     "RefineConfig", "RefineLossConfig", "TrainConfig", "ViewsConfig", "ViewsNetworkConfig", "network_schema",
@@ -200,6 +200,18 @@ class ImplicitConfig(Run):
     loss: ImplicitLossConfig = ImplicitLossConfig()
 
 
+class DetailConfig(Run):
+    """Train the bridge from the latent points of a coarse mesh to those of the detailed one."""
+
+    domain: Literal["meshes-detail"]
+    data: list[str] = Field(min_length=1)  # `procedural`, or folders of closed meshes
+    codec: str = "points-codec"
+    objects: int = Field(200, ge=1)  # of each generated family
+    versions: int = Field(4, ge=1, le=1000)  # coarse ones of each mesh
+    network: LatentNetworkConfig = LatentNetworkConfig()
+    loss: BridgeLossConfig = BridgeLossConfig()
+
+
 class RawConfig(Run):
     """Train raw points from noise: the baseline without a codec."""
 
@@ -220,7 +232,15 @@ Network: TypeAlias = (
     | ViewsNetworkConfig
 )
 Config: TypeAlias = (
-    MoleculeConfig | RefineConfig | CodecConfig | PriorConfig | BridgeConfig | RawConfig | ImplicitConfig | ViewsConfig
+    MoleculeConfig
+    | RefineConfig
+    | CodecConfig
+    | PriorConfig
+    | BridgeConfig
+    | RawConfig
+    | ImplicitConfig
+    | DetailConfig
+    | ViewsConfig
 )
 
 

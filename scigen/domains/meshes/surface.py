@@ -81,8 +81,8 @@ def extract(chi: np.ndarray, one: bool = False) -> Extracted:
     Marching cubes (Lewiner et al. 2003, which closes every case). What has the sign of the border is outside, so
     normals that point inwards do no harm, and a surface that would run out of the grid is closed there. Pieces below
     2 % of the largest volume go; with `one`, those above 0.5 % are joined by `join_pieces`, and what is still apart
-    goes, voids too, so that one piece is left. Raises `NumericError` for a field without a zero level and for a surface that
-    manifold3d finds to be no solid.
+    goes, voids too, so that one piece is left. Raises `NumericError` for a field without a zero level and for a surface
+    that manifold3d finds to be no solid.
     """
     border = np.concatenate([np.take(chi, [0, -1], axis).ravel() for axis in range(3)])
     field = np.pad(chi if np.median(border) > 0 else -chi, 1, constant_values=np.abs(chi).max())
