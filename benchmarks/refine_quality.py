@@ -26,8 +26,9 @@ from scigen.domains.molecules.data import Molecule
 from scigen.domains.molecules.refine.apply import Walk, refine
 from scigen.domains.molecules.refine.pairs import PairSet, load_pairs, relaxed
 from scigen.metrics.refinement import NAMES, Errors, average, best, geometry_errors, internals, summary
-from scigen.metrics.stats import wilson
+from scigen.metrics.stats import bootstrap, wilson
 from scigen.run import weights as store
+from scigen.run.refine import MEAN
 
 WORSE = 0.1  # Å of RMSD beyond the start's: a refinement that did harm
 CALIBRATED = 200  # molecules whose draws are held against the truth
@@ -72,9 +73,10 @@ def refined(network: nn.Module, pairs: PairSet, walk: Walk) -> tuple[list[np.nda
 
 
 def network_rows(network: nn.Module, pairs: PairSet, steps: int, draws: int) -> list[Row]:
-    """Regression, ODE, and the SDE's draws: their mean error, and the best of them by RMSD."""
+    """The default of `scigen refine`, regression, ODE, and the SDE's draws: their mean error, and the best by RMSD."""
     rows = []
-    for label, walk in (("regression", Walk(1)), (f"bridge ODE, {steps} steps", Walk(steps))):
+    walks = {"default": MEAN, "regression": Walk(1), f"bridge ODE, {steps} steps": Walk(steps)}
+    for label, walk in walks.items():
         found, cost = refined(network, pairs, walk)
         rows.append(Row(label, measure(pairs, [x[0] for x in found]), cost))
     found, cost = refined(network, pairs, Walk(steps, noise=True, draws=draws))
@@ -126,6 +128,18 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
         yield f"| {row.label} | " + " | ".join([*cells, worst, _worse(row, rows[0]), cost]) + " |"
 
 
+def against(row: Row, other: Row) -> str:
+    """Differences of the same molecules' errors, row - other, with paired bootstrap intervals."""
+    parts = []
+    for name in NAMES:
+        label, scale = UNITS[name]
+        gap = np.array([getattr(a, name) - getattr(b, name) for a, b in zip(row.errors, other.errors, strict=True)])
+        gap = scale * gap[np.isfinite(gap)]
+        low, high = bootstrap(gap, np.mean, 0) or (np.nan, np.nan)
+        parts.append(f"{label} {gap.mean():+.3g} ({low:+.3g} to {high:+.3g})")
+    return f"{row.label} minus {other.label}: " + "; ".join(parts)
+
+
 def _worse(row: Row, start: Row) -> str:
     if row is start:
         return ""
@@ -158,7 +172,10 @@ def main() -> None:
     pairs = drawn(load_pairs(cache_dir() / "qm9-refine.npz"), n)
     rows = [start_row("MMFF94 start", pairs)] + ([gfn2_row(pairs, args.gfn2)] if args.gfn2 else [])
     print(f"{len(pairs):,} molecules\n")
-    print("\n".join(table(rows + network_rows(network, pairs, args.steps, args.draws))), flush=True)
+    ours = network_rows(network, pairs, args.steps, args.draws)
+    print("\n".join(table(rows + ours)), flush=True)
+    if args.gfn2:
+        print(f"\n{against(ours[0], rows[1])}")
     if args.etkdg:
         other = drawn(load_pairs(cache_dir() / "qm9-refine-etkdg.npz"), args.n)
         rows = [start_row("ETKDG, MMFF94 start", other), *network_rows(network, other, args.steps, args.draws)]

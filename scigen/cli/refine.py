@@ -31,7 +31,7 @@ def refine(
     engine: Annotated[str, typer.Option(help="ode: one geometry; sde: --n draws; gfn2: GFN2-xTB's minimum.")] = "ode",
     n: Annotated[int, typer.Option("--n", min=1, help="Geometries of each molecule, with --engine sde.")] = 1,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Steps of the bridge [default: 1, the regression; 5 of draws].")
+        int | None, typer.Option(min=1, help="Steps of the bridge [default: 1; 5 where that moves an atom by 0.6 Å].")
     ] = None,
     draws: Annotated[int, typer.Option(min=0, help="Draws of the bridge behind the uncertainty; 0: none.")] = 4,
     start: Annotated[

@@ -104,6 +104,19 @@ def test_one_step_is_the_regression_with_noise_or_without() -> None:
     assert all(np.abs(x - y).max() > 1e-3 for x, y in zip(walked(SOME, Walk(1)), walked(SOME, Walk(5)), strict=True))
 
 
+def test_only_what_the_regression_moves_far_is_walked() -> None:
+    once, full = walked(SOME, Walk(1)), walked(SOME, Walk(5))
+    moved = [np.linalg.norm(x[0] - m.pos, axis=1).max() for x, m in zip(once, SOME, strict=True)]
+    far = float(np.median(moved))
+    assert min(moved) < far < max(moved), "some are near and some are far"
+    for x, near, long, by in zip(walked(SOME, Walk(5, far=far)), once, full, moved, strict=True):
+        assert np.abs(x - (long if by > far else near)).max() < 1e-4
+    assert all(np.array_equal(x, y) for x, y in zip(walked(SOME, Walk(5, far=1e3)), once, strict=True))
+    for bad in ({"far": -0.1}, {"far": 0.5, "noise": True}):
+        with pytest.raises(ValueError, match="`far` must be at least 0"):
+            Walk(5, **bad)
+
+
 def test_spread_is_the_deviation_over_draws_and_no_rigid_motion_counts() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(6, 3)) * 3
@@ -242,6 +255,6 @@ def test_the_default_starts_at_the_force_fields_minimum() -> None:
     mol = to_rdkit(SOME[1])
     (found,) = refine_records(weights(NET), Request(draws=0), records(mol))
     start, _ = relaxed(SOME[1])
-    expected = refine(NET, [replace(SOME[1], pos=start.astype(np.float32))], [0], Walk())[0][0]
+    expected = refine(NET, [replace(SOME[1], pos=start.astype(np.float32))], [0], Walk(5, far=0.6))[0][0]
     assert rmsd(found.pos[0], superpose(expected, SOME[1].pos)) < 1e-4
     assert found.start == "MMFF94" and found.uncertainty is None

@@ -8,7 +8,7 @@ Liu et al. 2023 (I2SB), arXiv:2302.05872.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -36,11 +36,19 @@ class Walk:
     The times fall geometrically to 0.01: what is uncertain by 0.02 Å shows below t = 0.02, where the bridge's own noise
     is no larger. Few steps do not draw the law's own width: of a Gaussian of 0.02 to 0.05 Å, 5 steps draw 1.2 to 1.3,
     20 steps 0.9 to 1.0; of 0.2 Å 0.8 and 0.9. Posterior draws (`ancestral`) narrow them all, to 0.5 to 0.7 in 5 steps.
+    With `far`, in Å, only molecules of which the regression moves an atom farther are walked; the others stay as it
+    leaves them. Where two answers are far apart the regression lies between them, a geometry like neither: there a
+    path, which follows one, is better; elsewhere it is not.
     """
 
     steps: int = 1
     noise: bool = False
     draws: int = 1
+    far: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.far < 0 or (self.far and self.noise):
+            raise ValueError(f"`far` must be at least 0 Å, and 0 for walks with noise, got {self.far}.")
 
     def process(self) -> Product:
         """The bridge that is walked, with noise or without."""
@@ -66,6 +74,12 @@ def refine(
     moves an atom by less than 1e-4 Å. On CPU batches run side by side, a core each.
     Raises `InputError` for an element or a charge that is not in `codec.TOKENS`.
     """
+    if walk.far:
+        out = refine(network, starts, keys, replace(walk, steps=1, far=0.0), seed, batch, device)
+        rest = [k for k, m in enumerate(starts) if np.linalg.norm(out[k][0] - m.pos, axis=1).max() > walk.far]
+        few, names = [starts[k] for k in rest], [keys[k] for k in rest]
+        walked = dict(zip(rest, refine(network, few, names, replace(walk, far=0.0), seed, batch, device), strict=True))
+        return [walked.get(k, pos) for k, pos in enumerate(out)]
     network = network.to(device)
     order = sorted(range(len(starts)), key=lambda k: -len(starts[k].z))
     jobs = [(k, d) for k in order for d in range(walk.draws)]
