@@ -51,7 +51,7 @@ class RefineLossConfig(Strict):
     snr_cap: float = Field(5.0, gt=0)
     bond: float = Field(4.0, ge=0)
     angle: float = Field(2.0, ge=0)
-    at_start: float = Field(0.2, ge=0, le=1)
+    at_start: float = Field(0.6, ge=0, le=1)
 
 
 class CodecShapeConfig(Headed):
@@ -60,8 +60,6 @@ class CodecShapeConfig(Headed):
     latents: int = Field(32, ge=4, le=512)
     feature: int = Field(32, ge=2)
     neighbours: int = Field(64, ge=8, le=2048)
-    width: int = Field(192, ge=8)
-    heads: int = Field(6, ge=1)
     encoder_layers: int = Field(2, ge=1)
     decoder_layers: int = Field(4, ge=1)
     point_width: int = Field(64, ge=8)
@@ -101,8 +99,6 @@ class ImplicitShapeConfig(Headed):
     """Shape of the implicit decoder (see `nn.implicit.ImplicitShape`)."""
 
     feature: int = Field(32, ge=2)  # of the codec
-    width: int = Field(192, ge=8)
-    heads: int = Field(6, ge=1)
     layers: int = Field(4, ge=1)
     neighbours: int = Field(6, ge=2)
     hidden: int = Field(64, ge=8)

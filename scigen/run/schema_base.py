@@ -21,8 +21,8 @@ class Strict(BaseModel):
 class Headed(Strict):
     """Networks whose heads share out the width."""
 
-    width: int = Field(256, ge=8)
-    heads: int = Field(8, ge=1)
+    width: int = Field(192, ge=8)
+    heads: int = Field(6, ge=1)
 
     @property
     def _attends(self) -> bool:
