@@ -1,6 +1,6 @@
 """Meshes from one picture of held-out shapes: priors beside each other, one reconstructor, one scorer. Prints Markdown.
 
-    python -m benchmarks.reconstruction --weights images-views --data procedural --shapes 200
+    python -m benchmarks.reconstruction --weights images-views --latents images-latents --data procedural --shapes 200
     python -m benchmarks.reconstruction --weights images-views --data random-objects --train procedural --shapes 90
     python -m benchmarks.reconstruction --rows retrieval "oracle views" --shapes 50      # needs no weights
 
@@ -158,8 +158,8 @@ def methods(args: argparse.Namespace, train: ViewSet, cases: Sequence[Case]) -> 
         views = prior.sample(cases[0].subject)
         return lambda case: views
 
-    def ours(name: str, draws: int) -> Method:
-        wanted = Wanted(name, args.train, None, CUBE, args.weights, steps=args.steps, guidance=args.guidance)
+    def ours(name: str, weights: str, draws: int, guidance: float = 1.0) -> Method:
+        wanted = Wanted(name, args.train, None, CUBE, weights, steps=args.steps, guidance=guidance)
         return asked(prior_of(wanted), draws)
 
     @cache
@@ -172,8 +172,10 @@ def methods(args: argparse.Namespace, train: ViewSet, cases: Sequence[Case]) -> 
         made["class mean (class given)"] = lambda: lambda case: class_mean(case.category)
     made["retrieval"] = lambda: asked(RetrievalPrior(train, rows))
     if args.weights:
-        made["regression head"] = lambda: ours("regression", 1)
-        made["diffusion"] = lambda: ours("scigen", args.draws)
+        made["regression head"] = lambda: ours("regression", args.weights, 1)
+        made["diffusion"] = lambda: ours("scigen", args.weights, args.draws, args.guidance)
+    if args.latents:
+        made["latent points"] = lambda: ours("latent", args.latents, args.draws)
     made["oracle views"] = lambda: lambda case: [case.views]
     return made
 
@@ -221,8 +223,8 @@ def protocol(args: argparse.Namespace, views: ViewSet, train: ViewSet, count: in
         f"{count} test shapes of `{views.name}` ({views.content_hash()[:12]}), one picture each, not aligned, sphere of"
         f" diameter 1; {POINTS:,} points a surface; baselines search {len(train.where('train')):,} shapes of"
         f" `{train.name}` ({train.content_hash()[:12]}); {args.steps} steps, guidance {args.guidance:g}, grid"
-        f" {args.grid}, votes {args.votes}; seed {args.seed}; weights {args.weights or 'none'}; 95 % bootstrap"
-        " intervals over shapes"
+        f" {args.grid}, votes {args.votes}; seed {args.seed}; weights {args.weights or 'none'},"
+        f" {args.latents or 'none'}; 95 % bootstrap intervals over shapes"
     )
 
 
@@ -230,6 +232,7 @@ def main() -> None:
     """Parse, reconstruct, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", help="of `images/views`, by name or file; without them their rows are left out")
+    parser.add_argument("--latents", help="weights of `images/latents`, likewise")
     parser.add_argument("--data", default="procedural", help="rendered views, by name in the cache or path")
     parser.add_argument("--train", default="procedural", help="rendered views that the baselines search")
     parser.add_argument("--shapes", type=int, default=200)

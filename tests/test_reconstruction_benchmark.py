@@ -78,7 +78,12 @@ def test_every_row_runs_on_a_network_of_a_few_thousand_weights(
     views_path("x").parent.mkdir()
     save_views(views_path("procedural"), views)
     weights = tiny.export(tmp_path / "w" / "tiny.safetensors", "image-views", SHAPE, scale={"view": 0.5})
-    words = ["--weights", str(weights), "--draws", "2", "--steps", "2", "--grid", "32"]
+    codec = tiny.of_codec(tiny.codec(tmp_path / "w"))["codec"]
+    latents = tiny.export(
+        tmp_path / "w" / "latents.safetensors", "image-latents",
+        SHAPE | {"features": tiny.CODEC["feature"], "looks": 1}, scale={"pos": 0.3, "feat": 1.0}, codec=codec,
+    )  # fmt: skip
+    words = ["--weights", str(weights), "--latents", str(latents), "--draws", "2", "--steps", "2", "--grid", "32"]
     monkeypatch.setattr(sys, "argv", ["reconstruction", *words])
     monkeypatch.setattr(reconstruction, "POINTS", 500)
     reconstruction.main()
@@ -87,7 +92,8 @@ def test_every_row_runs_on_a_network_of_a_few_thousand_weights(
     labels = [text.split("|")[1].strip() for text in out.splitlines() if text.startswith("|")]
     assert labels[2:-4] == [
         "mean shape", "class mean (class given)", "retrieval", "regression head", "diffusion, mean of 2",
-        "diffusion, selected", "diffusion, best of 2", "oracle views", "sampling floor",
+        "diffusion, selected", "diffusion, best of 2", "latent points, mean of 2", "latent points, selected",
+        "latent points, best of 2", "oracle views", "sampling floor",
     ]  # fmt: skip
 
 
@@ -104,7 +110,7 @@ def test_points_are_held_against_the_surface_they_were_rendered_from(
 
 
 def test_costs_are_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    weights = tiny.export(tmp_path / "w" / "tiny.safetensors", "image-views", SHAPE, scale={"view": 0.5})
+    weights = tiny.export(tmp_path / "w" / "tiny.safetensors", "image-views", SHAPE | {"near": 0}, scale={"view": 0.5})
     words = ["--weights", str(weights), "--pixels", "16", "--families", "1", "--repeats", "1"]
     monkeypatch.setattr(sys, "argv", ["view_costs", *words])
     monkeypatch.setattr(view_costs, "STEPS", 2)

@@ -26,7 +26,8 @@ MAKERS = ("auto", "carve", "fit")
 File = Annotated[Path, typer.Argument(help="PNG, JPEG, WebP, BMP, GIF or TIFF of one object.")]
 Prior = Annotated[str, typer.Option(help=f"Where the other sides come from: {', '.join(PRIORS)}.")]
 Set = Annotated[
-    str, typer.Option("--set", help="Rendered views for retrieval and mean: a name in the cache or a file.")
+    str,
+    typer.Option("--set", help="Rendered views for retrieval, mean, and the neighbours of scigen: a name, or a file."),
 ]
 Truth = Annotated[Path | None, typer.Option(help="Mesh that --prior oracle looks at.")]
 Folder = Annotated[Path | None, typer.Option(help="Folder that --prior folder reads.")]

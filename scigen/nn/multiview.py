@@ -1,12 +1,15 @@
 """Transformer over the patches of several views of one object and of a picture of it: all attend to all.
 
-A state holds `view [B, V G^2, P^2 C]`, the patches of V views of G P pixels a side and C channels, and may hold `given
-[B, G^2, P^2 D]`, those of the picture; without it, or where it is zero, the picture is unknown (the null condition of
-guidance). Joint attention makes the views agree with each other and with the picture at once, and a patch carries
-outline, normals and depth together. The network names x0 itself: the views fill a small part of what a patch may hold,
-noise all of it, more than the width. Peebles and Xie 2023 (DiT), arXiv:2212.09748; joint attention over views after
-Zero123++ (arXiv:2310.15110) and Wonder3D (arXiv:2310.15008); x0 from large patches after Li and He 2025 (JiT),
-arXiv:2511.13720.
+A state holds `view [B, V G^2, P^2 C]`, the patches of V views of G P pixels a side and C channels, and may hold
+    given [B, G^2, P^2 D]       the patches of the picture; without it, or where it is zero, the picture is unknown (the
+                                null condition of guidance)
+    near  [B, V G^2, M P^2 C]   M sets of views of other objects whose pictures are like this one, nearest first; the
+                                network then says what is to be added to the first, so that learning begins at retrieval
+                                and not at nothing (Blattmann et al. 2022, arXiv:2204.11824)
+Joint attention makes the views agree with each other and with the picture at once, and a patch carries outline, normals
+and depth together. The network names x0 itself: the views fill a small part of what a patch may hold, noise all of it,
+more than the width. Peebles and Xie 2023 (DiT), arXiv:2212.09748; joint attention over views after Zero123++
+(arXiv:2310.15110) and Wonder3D (arXiv:2310.15008); x0 from large patches after Li and He 2025 (JiT), arXiv:2511.13720.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ class MultiViewConfig:
     width: int = 256
     layers: int = 6
     heads: int = 4
+    near: int = 2  # sets of views of neighbours, M
 
     def __post_init__(self) -> None:
         if self.pixels % self.patch:
@@ -94,6 +98,7 @@ class MultiViewTransformer(nn.Module):
         c = self.config = config
         self.view = nn.Linear(c.patch**2 * c.channels, c.width)
         self.given = nn.Linear(c.patch**2 * c.given, c.width)
+        self.near = nn.Linear(c.near * c.patch**2 * c.channels, c.width, bias=False) if c.near else None
         self.which = nn.Parameter(torch.randn(c.views + 1, 1, c.width) * 0.02)  # the views, then the picture
         self.place = nn.Parameter(torch.randn(c.cells, c.width) * 0.02)
         self.logsnr = LogSnrEmbedding(c.width)
@@ -101,14 +106,17 @@ class MultiViewTransformer(nn.Module):
         self.blocks = nn.ModuleList(_Block(c.width, c.heads) for _ in range(c.layers))
         self.out = nn.Linear(c.width, c.patch**2 * c.channels)
         for weight in (self.modulation.weight, self.modulation.bias, self.out.weight, self.out.bias):
-            nn.init.zeros_(weight)  # x0 = 0 at first, the middle of everything
+            nn.init.zeros_(weight)  # x0 = 0 at first, the middle of everything, or the nearest
 
     def forward(self, x: State, logsnr: Tensor, previous: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """`view [B, V G^2, P^2 C]` of x0; `previous` beliefs are not looked at."""
         c, noisy = self.config, x["view"]
         picture = x["given"] if "given" in x else noisy.new_zeros(len(noisy), c.cells, c.patch**2 * c.given)
-        h = torch.cat([self.view(noisy), self.given(picture)], 1) + (self.which + self.place).flatten(0, 1)
+        views, like = self.view(noisy), 0.0
+        if self.near is not None and "near" in x:
+            views, like = views + self.near(x["near"]), full(x["near"][..., : noisy.shape[-1]])
+        h = torch.cat([views, self.given(picture)], 1) + (self.which + self.place).flatten(0, 1)
         modulation = self.modulation(silu(self.logsnr(logsnr))).unflatten(-1, (6, -1))
         for block in self.blocks:
             h = block(h, modulation)
-        return {"view": full(self.out(layer_norm(h[:, : noisy.shape[1]], h.shape[-1:])))}
+        return {"view": like + full(self.out(layer_norm(h[:, : noisy.shape[1]], h.shape[-1:])))}

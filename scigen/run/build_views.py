@@ -11,8 +11,9 @@ import numpy as np
 from torch import nn
 
 from scigen.domains.image3d.diffusion_prior import DiffusionPrior, Draws
+from scigen.domains.image3d.prior import RetrievalPrior
 from scigen.domains.image3d.tokens import CHANNELS, GIVEN
-from scigen.domains.image3d.views_task import ViewBatches, ViewsLoss, ViewsTask, views_scale
+from scigen.domains.image3d.views_task import SPARE, Neighbours, ViewBatches, ViewsLoss, ViewsTask, views_scale
 from scigen.domains.image3d.viewset import ViewSet, load_views
 from scigen.errors import InputError
 from scigen.nn.multiview import MultiViewConfig, MultiViewTransformer
@@ -21,6 +22,7 @@ from scigen.run.schema_views import (
     PictureLatentsConfig,
     PictureLatentsNetworkConfig,
     SidesConfig,
+    SidesNetworkConfig,
     ViewsConfig,
     ViewsNetworkConfig,
 )
@@ -66,7 +68,10 @@ def _sides_task(config: SidesConfig, net: nn.Module, views: ViewSet, device: str
     """Views from noise and a picture."""
     rows = views.where("train")
     scale = views_scale(views, rows)
-    batches = ViewBatches(views, rows, config.network.patch, scale, config.train.batch, config.train.seed, device)
+    c, near = config.train, None
+    if count := config.network.near:
+        near = Neighbours(RetrievalPrior(views, rows).others(max(count, min(count + SPARE, len(rows) - 1))), count)
+    batches = ViewBatches(views, rows, config.network.patch, scale, c.batch, c.seed, device, near)
     facts = {"data": _data(views, len(rows)), "scale": {"view": scale}, "categories": list(views.categories)}
     return ViewsTask(net, affine, batches, ViewsLoss(**config.loss.model_dump()), facts)
 
@@ -122,15 +127,26 @@ def _data(views: ViewSet, shapes: int) -> dict[str, object]:
     return {"name": views.name, "shapes": shapes, **about}
 
 
-def diffusion_prior(weights: Weights, draws: Draws, device: str) -> DiffusionPrior:
-    """The prior that weights of `images/views` are. Raises `InputError` for others, and for a card without a scale."""
+def diffusion_prior(weights: Weights, draws: Draws, device: str, memory: str = "procedural") -> DiffusionPrior:
+    """The prior that weights of `images/views` are; one that looks at neighbours finds them in the set `memory`.
+
+    Raises `InputError` for other weights, for a card without a scale, and where the set is not there or does not fit.
+    """
     if (domain := weights.card.get("domain")) != "image-views":
         raise InputError(f"The weights '{weights.path}' are for {domain}, not for views; give those of `images/views`.")
     try:
         scale = float(weights.card["scale"]["view"])
     except (KeyError, TypeError, ValueError):
         raise InputError(f"The card of '{weights.path}' names no scale; export the weights again.") from None
-    return DiffusionPrior(weights.network, scale, draws, device)
+    config = SidesNetworkConfig.model_validate(weights.card["network"])
+    if not config.near:
+        return DiffusionPrior(weights.network, scale, draws, device)
+    views = load_views(memory)
+    if (n := views.depth.shape[2]) != config.pixels:
+        raise InputError(
+            f"The views of '{views.name}' have {n} pixels a side and the network {config.pixels}; name others."
+        )
+    return DiffusionPrior(weights.network, scale, draws, device, RetrievalPrior(views, views.where("train")))
 
 
 def latent_prior(weights: Weights, plan: Plan, device: str) -> LatentPrior:

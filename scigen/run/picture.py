@@ -105,4 +105,4 @@ def _drawn(wanted: Wanted, weights: str) -> MultiViewPrior:
         return latent_prior(store.read(weights), plan, wanted.device)
     solver = named_solver("dpmpp2m", 0.0, wanted.steps) if wanted.name == "scigen" else None
     draws = Draws(affine_process(wanted.process), solver, wanted.steps, guidance=wanted.guidance)
-    return diffusion_prior(store.read(weights), draws, wanted.device)
+    return diffusion_prior(store.read(weights), draws, wanted.device, wanted.views)

@@ -33,6 +33,7 @@ class SidesNetworkConfig(_Patched):
     width: int = Field(256, ge=8)
     layers: int = Field(6, ge=1)
     heads: int = Field(4, ge=1)
+    near: int = Field(2, ge=0, le=8)
 
 
 class PictureLatentsNetworkConfig(_Patched):

@@ -62,10 +62,13 @@ def test_what_the_documentation_shows(place: Path, capsys: pytest.CaptureFixture
     assert card["domain"] == "image-views" and card["scale"]["view"] > 0 and card["data"]["shapes"] == 4
     capsys.readouterr()
 
-    weights = ["--prior", "scigen", "--weights", place / "run" / "weights.safetensors", "--steps", 2]
+    weights = ["--prior", "scigen", "--weights", place / "run" / "weights.safetensors", "--steps", 2, "--set", "mine"]
     assert line("views", place / "photo.png", *weights, "--samples", 2, "--out", place / "views") == 0
     assert "2 sets of 6 views" in capsys.readouterr().out
     assert read_views(place / "views" / "views_2.npz", CUBE).pixels == 24 and (place / "views" / "views.png").is_file()
+
+    assert line("views", place / "photo.png", *weights[:-2], "--out", place / "views") == 3
+    assert "prepare views procedural" in capsys.readouterr().err, "it looks at neighbours, which must be there"
 
     nearest = ["--prior", "retrieval", "--set", "mine", "--samples", 2, "--grid", 32, "--json"]
     assert line("reconstruct", place / "photo.png", *nearest, "--out", place / "near") == 0

@@ -9,12 +9,21 @@ import pytest
 import torch
 
 from scigen.domains.image3d.diffusion_prior import DiffusionPrior, Draws
+from scigen.domains.image3d.prior import RetrievalPrior
 from scigen.domains.image3d.render import render
 from scigen.domains.image3d.rendering import render_set
 from scigen.domains.image3d.rig import CUBE
 from scigen.domains.image3d.score import score_views
 from scigen.domains.image3d.tokens import folded, unfolded, view_channels, views_of
-from scigen.domains.image3d.views_task import ViewBatches, ViewsLoss, ViewsTask, views_loss, views_scale
+from scigen.domains.image3d.views_task import (
+    SPARE,
+    Neighbours,
+    ViewBatches,
+    ViewsLoss,
+    ViewsTask,
+    views_loss,
+    views_scale,
+)
 from scigen.domains.image3d.viewset import ViewSet
 from scigen.domains.shapes.procedural.catalogue import FAMILIES
 from scigen.domains.shapes.procedural.corpus import ProceduralSet
@@ -159,3 +168,55 @@ def test_draws_stand_alone(views: ViewSet) -> None:
     assert not np.allclose(three[0].mask, three[1].mask, atol=1e-2) and prior.pixels == 16
     with pytest.raises(InputError, match="16 pixels"):
         prior.sample(replace(views.subject(0, 0), mask=np.ones((20, 20), np.float32)))
+
+
+def test_the_views_of_neighbours_are_what_learning_begins_at() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = MultiViewTransformer(replace(SMALL, near=2)).eval()
+    x, logsnr = state(), torch.tensor([-3.0, 2.0])
+    near = torch.randn(2, 96, 160, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(net(x.replace(near=near), logsnr)["view"], near[..., :80])
+    assert not net(x, logsnr)["view"].any()
+    torch.nn.init.normal_(net.out.weight, std=0.1)
+    alone, beside = net(x, logsnr)["view"], net(x.replace(near=0 * near), logsnr)["view"]
+    torch.testing.assert_close(alone, beside)
+    other = torch.cat([near[..., :80], -near[..., 80:]], -1)
+    moved = net(x.replace(near=other), logsnr)["view"] - net(x.replace(near=near), logsnr)["view"]
+    assert moved.abs().max() > 1e-3, "the second is looked at too"
+
+
+def test_a_sample_is_shown_others_of_its_set(views: ViewSet) -> None:
+    memory = RetrievalPrior(views, np.arange(4))
+    others = memory.others(3)
+    assert others.shape == (4, 2, 3)
+    for k in range(4):
+        for i in range(2):
+            assert sorted(others[k, i]) == sorted(set(range(4)) - {k}), "all but itself"
+            nearest = [row for row in memory.nearest(views.subject(k, i), 4) if row != k]
+            assert others[k, i].tolist() == nearest
+    near = Neighbours(others[..., :1].repeat(1 + SPARE, -1), 1)
+    batch = ViewBatches(views, np.arange(4), 4, 0.5, 4, 0, near=near).at(0)
+    assert batch["near"].shape == batch["view"].shape
+    with pytest.raises(InputError, match="need more"):
+        memory.others(4)
+    rng, first = np.random.default_rng(0), Neighbours(np.arange(5)[None, None], 2)
+    starts = [int(first.drawn(0, 0, rng)[0]) for _ in range(400)]
+    assert 150 < starts.count(0) < 250 and set(starts) == {0, 1, 2, 3}, "half begin at the nearest"
+
+
+def test_draws_begin_at_one_neighbour_after_the_other(views: ViewSet) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = MultiViewTransformer(replace(SMALL, near=1)).eval()
+    memory = RetrievalPrior(views, np.arange(4))
+    prior = DiffusionPrior(net, 0.7, Draws(rectified(), dpmpp_2m, 3), memory=memory)
+    subject = views.subject(0, 0)
+    for found, row in zip(prior.sample(subject, 3), memory.nearest(subject, 3)):
+        true = views.views(row)
+        assert np.array_equal(found.solid, true.solid), "an untrained network adds nothing"
+    (guess,) = replace(prior, draws=Draws(rectified(), None)).sample(subject, 2)
+    assert np.array_equal(guess.solid, views.views(0).solid)
+    with pytest.raises(InputError, match="holds 1"):
+        wide = MultiViewTransformer(replace(SMALL, near=2))
+        replace(prior, network=wide, memory=RetrievalPrior(views, np.arange(1))).sample(subject)

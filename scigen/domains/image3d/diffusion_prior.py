@@ -11,11 +11,12 @@ import torch
 from torch import nn
 
 from scigen.denoiser import Denoiser, from_network
+from scigen.domains.image3d.prior import RetrievalPrior
 from scigen.domains.image3d.rig import CUBE, CameraRig
 from scigen.domains.image3d.subject import Subject
-from scigen.domains.image3d.tokens import CHANNELS, folded, picture_channels, unfolded, views_of
+from scigen.domains.image3d.tokens import CHANNELS, folded, picture_channels, unfolded, view_channels, views_of
 from scigen.domains.image3d.views import Views
-from scigen.domains.image3d.views_task import LOGSNR_RANGE
+from scigen.domains.image3d.views_task import LOGSNR_RANGE, SPARE
 from scigen.errors import InputError
 from scigen.guidance.free import cfg
 from scigen.process.affine import Affine
@@ -43,12 +44,16 @@ class Draws:
 
 @dataclass(frozen=True)
 class DiffusionPrior:
-    """A network of `nn.multiview`, its scale (on its card), and how to draw; views of the cube rig."""
+    """A network of `nn.multiview`, its scale (on its card), and how to draw; views of the cube rig.
+
+    One that was trained beside neighbours needs a `memory` to find them in; draw i begins at the i-th nearest.
+    """
 
     network: nn.Module
     scale: float
     draws: Draws
     device: str = "cpu"
+    memory: RetrievalPrior | None = None
 
     @property
     def rig(self) -> CameraRig:
@@ -75,7 +80,8 @@ class DiffusionPrior:
         count = k if self.draws.solver else 1
         given = folded(torch.from_numpy(picture_channels(subject))[None, None], c.patch).expand(count, -1, -1)
         view = torch.zeros(count, c.views * c.cells, c.patch**2 * CHANNELS)
-        like = State({"view": view, "given": given}, torch.ones(view.shape[:2], dtype=torch.bool))
+        told = {"given": given} if self.memory is None else {"given": given, "near": self._near(subject, count)}
+        like = State({"view": view, **told}, torch.ones(view.shape[:2], dtype=torch.bool))
         like, network = like.map(lambda x: x.to(self.device)), self.network.to(self.device)
         if self.draws.solver is None:
             belief = network(like, torch.full((1,), LOGSNR_RANGE[0], device=self.device), None)["view"]
@@ -89,6 +95,17 @@ class DiffusionPrior:
             belief = belief["view"]
         channels = unfolded(self.scale * belief.cpu(), c.patch, c.pixels).numpy()
         return [views_of(np.asarray(one), self.rig) for one in channels]
+
+    def _near(self, subject: Subject, count: int) -> torch.Tensor:
+        """The views of neighbours, `[count, V G^2, M P^2 C]`."""
+        c: Any = self.network.config
+        assert self.memory is not None
+        found = self.memory.sample(subject, c.near + SPARE)
+        if len(found) < c.near:
+            raise InputError(f"the network looks at {c.near} neighbours and the memory holds {len(found)}; add shapes.")
+        tokens = [folded(torch.from_numpy(view_channels(one) / self.scale)[None], c.patch) for one in found]
+        starts = [i % (len(found) - c.near + 1) for i in range(count)]
+        return torch.cat([torch.cat(tokens[first : first + c.near], -1) for first in starts])
 
     def _denoiser(self, process: Product) -> Denoiser:
         conditional = from_network(self.network, self.draws.affine, "view", 1.0, LOGSNR_RANGE)

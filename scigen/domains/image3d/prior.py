@@ -87,6 +87,25 @@ class RetrievalPrior:
         distance = ((self._pictures - mark) ** 2).sum(-1).min(1)
         return [int(self.rows[i]) for i in np.argsort(distance, kind="stable")[:k]]
 
+    def others(self, k: int) -> np.ndarray:
+        """For each picture of each shape the `k` nearest of the other shapes, `[R, I, k]`, nearest first.
+
+        Raises InputError where there are fewer.
+        """
+        count, pictures, size = self._pictures.shape
+        if count <= k:
+            raise InputError(f"'{self.views.name}' has {count} training shapes; {k} neighbours of each need more.")
+        flat = self._pictures.reshape(-1, size)
+        square, found = (flat**2).sum(1), []
+        for shape in range(count):
+            # |a - b|^2 without |a|^2, which orders nothing.
+            apart = (square - 2 * self._pictures[shape] @ flat.T).reshape(pictures, count, pictures).min(-1)
+            apart[:, shape] = np.inf
+            first = np.argpartition(apart, k - 1, axis=1)[:, :k]
+            order = np.take_along_axis(apart, first, 1).argsort(1, kind="stable")
+            found.append(self.rows[np.take_along_axis(first, order, 1)])
+        return np.stack(found)
+
     def sample(self, subject: Subject, k: int = 1, seed: int = 0) -> list[Views]:
         """The views of the `k` nearest shapes, nearest first."""
         return [self.views.views(row) for row in self.nearest(subject, k)]

@@ -17,9 +17,10 @@ from scigen.objective import even_times, truncated_snr
 from scigen.process.affine import Affine
 from scigen.state import State
 
-__all__ = ["LOGSNR_RANGE", "ViewBatches", "ViewsLoss", "ViewsTask", "views_loss", "views_scale"]
+__all__ = ["LOGSNR_RANGE", "SPARE", "Neighbours", "ViewBatches", "ViewsLoss", "ViewsTask", "views_loss", "views_scale"]
 
 LOGSNR_RANGE = (-10.0, 10.0)
+SPARE = 3  # neighbours more than are shown at a time
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,25 @@ class ViewsLoss:
     snr_cap: float = 5.0
     normal: float = 2.0  # on the object, beside the outline's 1 everywhere
     depth: float = 2.0
-    forget: float = 0.05  # share of samples that are shown no picture, for guidance
+    forget: float = 0.05  # share of samples that are shown no picture (and no neighbours), for guidance
     at_start: float = 0.35  # share that are shown nothing but the picture: the direct regression
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """What a sample may be shown of others: `count` of the rows `of [R, I, K]`, nearest first.
+
+    Half of the samples see the nearest, the others begin a few further on: so draws of one picture may differ by it.
+    """
+
+    of: np.ndarray
+    count: int
+
+    def drawn(self, row: int, picture: int, rng: np.random.Generator) -> np.ndarray:
+        """The rows that picture `picture` of the `row`-th shape is shown this time."""
+        spare = self.of.shape[-1] - self.count
+        first = int(rng.integers(1, spare + 1)) if spare and rng.random() < 0.5 else 0
+        return self.of[row, picture, first : first + self.count]
 
 
 @dataclass(frozen=True)
@@ -44,6 +62,7 @@ class ViewBatches:
     batch: int
     seed: int
     device: str = "cpu"
+    near: Neighbours | None = None
     shuffled: dict[int, np.ndarray] = field(default_factory=dict)  # the current epoch's order, by epoch
 
     def at(self, step: int, rank: int = 0, world: int = 1) -> State:
@@ -55,15 +74,22 @@ class ViewBatches:
         epoch, position = divmod(step, per_epoch)
         if epoch not in self.shuffled:
             self.shuffled.clear()
-            self.shuffled[epoch] = np.random.default_rng([self.seed, epoch]).permutation(self.rows)
+            self.shuffled[epoch] = np.random.default_rng([self.seed, epoch]).permutation(len(self.rows))
         begin = position * share + rank * self.batch
-        rows = self.shuffled[epoch][begin : begin + self.batch]
-        which = np.random.default_rng([self.seed, 1, step, rank]).integers(self.views.azimuth.shape[1], size=len(rows))
-        views = np.stack([view_channels(self.views.views(int(k))) for k in rows]) / self.scale
+        chosen = self.shuffled[epoch][begin : begin + self.batch]
+        rng = np.random.default_rng([self.seed, 1, step, rank])
+        which, rows = rng.integers(self.views.azimuth.shape[1], size=len(chosen)), self.rows[chosen]
         given = np.stack([picture_channels(self.views.subject(int(k), int(i))) for k, i in zip(rows, which)])
-        fields = {"view": _tokens(views, self.patch), "given": _tokens(given[:, None], self.patch)}
+        fields = {"view": torch.cat([self._view(k) for k in rows]), "given": _tokens(given[:, None], self.patch)}
+        if self.near is not None:
+            shown = [self.near.drawn(int(k), int(i), rng) for k, i in zip(chosen, which)]
+            fields["near"] = torch.cat([torch.cat([self._view(k) for k in own], -1) for own in shown])
         mask = torch.ones(fields["view"].shape[:2], dtype=torch.bool)
         return State(fields, mask).map(lambda x: x.to(self.device))
+
+    def _view(self, row: int) -> Tensor:
+        """The patches of the views of one shape, `[1, V G^2, P^2 C]`."""
+        return _tokens(view_channels(self.views.views(int(row)))[None] / self.scale, self.patch)
 
 
 @dataclass(frozen=True)
@@ -101,7 +127,8 @@ def views_loss(
     known = torch.rand(count, generator=rng, device=rng.device).to(device) >= how.forget
     seen = torch.where(start[:, None, None], 0.0, signal * view + residual * noise)
     logsnr = torch.where(start, torch.full_like(logsnr, LOGSNR_RANGE[0]), logsnr)
-    shown = x0.replace(view=seen, given=x0["given"] * (known | start)[:, None, None])
+    told = {name: x0[name] * (known | start)[:, None, None] for name in ("given", "near") if name in x0}
+    shown = x0.replace(view=seen, **told)
     out = network(shown, logsnr, None)["view"]
     channels = view.shape[-1] // patch**2
     square = (out - view).square().unflatten(-1, (patch**2, channels)) * truncated_snr(logsnr, how.snr_cap)[
