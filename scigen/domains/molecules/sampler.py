@@ -27,7 +27,7 @@ from scigen.state import Streams, generator
 __all__ = ["Drawn", "Plan", "draw_molecules", "sizes_for"]
 
 NARROWEST, WIDER = 13, 1.2  # arrays of 13, 15, 18, 21, 25 ... atoms: padding costs less than more and smaller batches
-FEWEST = 8  # below so many rows matrix products take other paths
+FEWEST = 104  # atoms, padding included: with fewer rows matrix products take other paths
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,10 @@ def _draw(
     denoise = from_network(network, plan.affine, logsnr_range=plan.logsnr_range)
     if plan.sharpness != 1:
         denoise = sharpen(denoise, {"atom": plan.sharpness, "bond": plan.sharpness})
-    wanted, spare = len(sizes), max(FEWEST - len(sizes), 0)
+    wanted, width = len(sizes), _padded(max(sizes))
+    spare = max(-(-FEWEST // width) - wanted, 0)
     sizes = sizes + sizes[:1] * spare
-    like = blank(sizes, device, _padded(max(sizes)))
+    like = blank(sizes, device, width)
     streams = Streams(rngs + [torch.Generator() for _ in range(spare)], sizes)
     with torch.autocast(torch.device(device).type, torch.bfloat16):
         if plan.keep is not None:
