@@ -95,10 +95,10 @@ def spent(solver: str, steps: int) -> int:
     if solver != "edm":
         return steps * move.evaluations
 
-    def belief(x: Tensor, t: object, previous: object = None) -> Tensor:
+    def belief(x_t: Tensor, t: object, previous: object = None) -> Tensor:
         nonlocal calls
         calls += 1
-        return 0 * x
+        return 0 * x_t
 
     sample(rectified(), belief, torch.zeros(1, 1, 1), late(steps), torch.Generator(), move)
     return calls
