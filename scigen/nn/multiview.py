@@ -30,7 +30,7 @@ __all__ = ["MultiViewConfig", "MultiViewTransformer"]
 
 @dataclass(frozen=True)
 class MultiViewConfig:
-    """Shape of the network; the defaults have 5.6 M weights."""
+    """Shape of the network; the defaults have 5.7 M weights."""
 
     pixels: int = 48
     views: int = 6

@@ -24,7 +24,7 @@ __all__ = ["PictureLatents", "PictureLatentsShape"]
 
 @dataclass(frozen=True)
 class PictureLatentsShape:
-    """Shape of the network; the defaults have 5.4 M weights."""
+    """Shape of the network; the defaults have 5.2 M weights."""
 
     pixels: int = 48
     patch: int = 8
