@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from scigen.metrics.views import depth_error, mask_iou, normal_angle
+from scigen.metrics.views import depth_error, frechet_distance, mask_iou, normal_angle
 
 
 def test_outlines() -> None:
@@ -34,3 +34,27 @@ def test_depths() -> None:
     found[~where] = 99
     assert depth_error(found, true, where) == pytest.approx(0.25)
     assert math.isnan(depth_error(found, true, where & ~where))
+
+
+def test_frechet_distance_of_gaussians_in_closed_form(numpy_rng: np.random.Generator) -> None:
+    """Of commuting covariances: |m - m'|^2 + sum (s_i - s'_i)^2; and by the matrix root, wherever that fits."""
+    from scipy.linalg import sqrtm
+
+    x = numpy_rng.standard_normal((50, 4))
+    x -= x.mean(0)
+    x = x @ np.linalg.inv(np.linalg.cholesky(np.cov(x.T)).T)  # moments exactly 0 and 1
+    a, b = x * (1, 2, 3, 4), x * (2, 2, 1, 0) + (0, 0, 0, 3)
+    assert frechet_distance(a, b) == pytest.approx((9 + 1 + 0 + 4 + 16) ** 0.5)
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-6) and frechet_distance(a, b[:, ::-1]) > 0
+    y = numpy_rng.standard_normal((30, 4)) @ numpy_rng.standard_normal((4, 4))
+    s, t = np.cov(a.T), np.cov(y.T)
+    square = ((a.mean(0) - y.mean(0)) ** 2).sum() + np.trace(s + t - 2 * np.real(sqrtm(s @ t)))
+    assert frechet_distance(a, y) == pytest.approx(square**0.5, rel=1e-6)
+    few = numpy_rng.standard_normal((3, 400)), numpy_rng.standard_normal((5, 400))
+    assert frechet_distance(*few) == pytest.approx(frechet_distance(*few[::-1]))
+
+
+@pytest.mark.parametrize("shapes", [((1, 3), (4, 3)), ((4, 3), (4, 2)), ((4,), (4, 2))])
+def test_sets_without_a_spread_are_refused(shapes) -> None:
+    with pytest.raises(ValueError, match="two rows or more of one length"):
+        frechet_distance(*(np.zeros(shape) for shape in shapes))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from scigen.domains.points.catalogue import Entry
 from scigen.domains.points.catalogue import set_catalogue as cloud_sets
 
-__all__ = ["FORM", "VALIDITY", "pair_catalogue", "set_catalogue"]
+__all__ = ["FORM", "LOOKS", "VALIDITY", "pair_catalogue", "set_catalogue"]
 
 READABLE = Entry("readable", "share", "files given as generated that could be used as a mesh")
 
@@ -34,13 +34,19 @@ FORM = (
     Entry("faces", "", "triangles of a mesh"),
 )
 
+# Of pictures, from six sides, of each mesh in its own unit frame.
+LOOKS = (
+    Entry("shading_distance", "", "Fréchet distance of shaded pictures, mean over six sides; grey values from 0 to 1"),
+    Entry("1nna_shading", "share", "1-NNA by the distance of all six shaded pictures; one half for one law"),
+)
+
 _SAMPLING = ("readable", "spacing_spread", "stray_share")  # of clouds; a sampled surface has none of its own
 
 
 def set_catalogue(emd_points: int) -> tuple[Entry, ...]:
     """Scores of a set of meshes against a reference set; those of EMD are left out for `emd_points` 0."""
     law = tuple(entry for entry in cloud_sets(emd_points) if entry.name not in _SAMPLING)
-    return (READABLE, *VALIDITY, *FORM, *law)
+    return (READABLE, *VALIDITY, *FORM, *law, *LOOKS)
 
 
 def pair_catalogue(tau: float) -> tuple[Entry, ...]:

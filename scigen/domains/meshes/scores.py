@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from scigen.domains.meshes.catalogue import FORM, VALIDITY, set_catalogue
 from scigen.domains.meshes.collect import MeshCollection, Surface
+from scigen.domains.meshes.shading import shaded, shading_scores
 from scigen.domains.points.catalogue import Entry
-from scigen.domains.points.collect import Item
 from scigen.domains.points.scores import Progress, Terms, mean_estimate, score_sets
 from scigen.domains.shapes.unit import unit_shape
 from scigen.metrics.cloud_sets import Estimate
@@ -20,6 +20,8 @@ from scigen.metrics.score import Score
 from scigen.metrics.stats import wilson
 
 __all__ = ["anatomies", "anatomy_row", "anatomy_scores", "score_mesh_sets"]
+
+T = TypeVar("T")
 
 
 def score_mesh_sets(
@@ -34,12 +36,13 @@ def score_mesh_sets(
     found = [anatomies(meshes.surfaces, what, progress) for meshes, what in _named(gen, ref, train)]
     own = anatomy_scores(found[0], found[1], found[2] if train else None, terms.seed)
     clouds = [meshes.clouds.items for meshes, _ in _named(gen, ref, train)]
+    looks = [_looks(meshes.surfaces, what, progress) for meshes, what in _named(gen, ref, train)]
     law, near = score_sets(clouds[0], clouds[1], len(gen.errors), terms, progress)
     if train:
         drawn = _draw(clouds[2], len(clouds[0]), terms.seed)
         beside = {score.name: score.value for score in score_sets(drawn, clouds[1], 0, terms, progress)[0]}
         law = [replace(score, baseline=beside[score.name]) for score in law]
-    by_name = {score.name: score for score in (*law, *own)}
+    by_name = {score.name: score for score in (*law, *own, *_looked(looks, terms.seed))}
     rows = [anatomy_row(s.id, a) | dict(list(row.items())[1:]) for s, a, row in zip(gen.surfaces, found[0], near)]
     return [replace(by_name[e.name], definition=e.definition) for e in set_catalogue(terms.emd_points)], rows
 
@@ -98,6 +101,24 @@ def anatomy_scores(
     return scores
 
 
+def _looks(surfaces: Sequence[Surface], what: str, progress: Progress) -> list[np.ndarray]:
+    """Pictures of each mesh."""
+    found = []
+    for k, surface in enumerate(surfaces):
+        found.append(shaded(surface.mesh))
+        progress(f"pictures of {what}", k + 1, len(surfaces))
+    return found
+
+
+def _looked(looks: Sequence[list[np.ndarray]], seed: int) -> list[Score]:
+    """How pictures of the generated meshes compare with those of the reference; beside them, of the training set."""
+    scores = shading_scores(looks[0], looks[1], seed)
+    if len(looks) < 3:
+        return scores
+    beside = shading_scores(_draw(looks[2], len(looks[0]), seed), looks[1], seed)
+    return [replace(score, baseline=other.value) for score, other in zip(scores, beside)]
+
+
 def _named(gen: MeshCollection, ref: MeshCollection, train: MeshCollection | None) -> list[tuple[MeshCollection, str]]:
     return [(gen, "generated"), (ref, "reference"), *([(train, "training")] if train else [])]
 
@@ -109,6 +130,6 @@ def _estimate(entry: Entry, rows: Sequence[dict[str, Any]], seed: int) -> Estima
     return mean_estimate(values, seed)
 
 
-def _draw(items: Sequence[Item], n: int, seed: int) -> list[Item]:
+def _draw(items: Sequence[T], n: int, seed: int) -> list[T]:
     order = np.random.default_rng([seed, 17]).permutation(len(items))[:n]
     return [items[k] for k in np.sort(order)]
