@@ -112,7 +112,8 @@ class MultiViewTransformer(nn.Module):
         """`view [B, V G^2, P^2 C]` of x0; `previous` beliefs are not looked at."""
         c, noisy = self.config, x["view"]
         picture = x["given"] if "given" in x else noisy.new_zeros(len(noisy), c.cells, c.patch**2 * c.given)
-        views, like = self.view(noisy), 0.0
+        views = self.view(noisy)
+        like: Tensor | float = 0.0
         if self.near is not None and "near" in x:
             views, like = views + self.near(x["near"]), full(x["near"][..., : noisy.shape[-1]])
         h = torch.cat([views, self.given(picture)], 1) + (self.which + self.place).flatten(0, 1)
