@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from scigen.domains.epochs import rows_at
 from scigen.domains.image3d.tokens import folded, picture_channels, view_channels
 from scigen.domains.image3d.viewset import ViewSet
 from scigen.errors import InputError
@@ -53,7 +54,7 @@ class Neighbours:
 
 @dataclass(frozen=True)
 class ViewBatches:
-    """Batch `step` is a function of (seed, rank, world, step) alone; one of a shape's pictures is drawn for it."""
+    """Rendered shapes, a batch of one rank at a step; one of a shape's pictures is drawn for it."""
 
     views: ViewSet
     rows: np.ndarray
@@ -63,20 +64,10 @@ class ViewBatches:
     seed: int
     device: str = "cpu"
     near: Neighbours | None = None
-    shuffled: dict[int, np.ndarray] = field(default_factory=dict)  # the current epoch's order, by epoch
 
     def at(self, step: int, rank: int = 0, world: int = 1) -> State:
         """The batch of one rank at one step. Raises `InputError` when the set is smaller than a batch."""
-        share = self.batch * world
-        per_epoch = len(self.rows) // share
-        if per_epoch == 0:
-            raise InputError(f"{len(self.rows)} shapes do not fill one batch of {share}; lower `train.batch`.")
-        epoch, position = divmod(step, per_epoch)
-        if epoch not in self.shuffled:
-            self.shuffled.clear()
-            self.shuffled[epoch] = np.random.default_rng([self.seed, epoch]).permutation(len(self.rows))
-        begin = position * share + rank * self.batch
-        chosen = self.shuffled[epoch][begin : begin + self.batch]
+        chosen = rows_at(step, rank, world, self.batch, len(self.rows), (self.seed,))
         rng = np.random.default_rng([self.seed, 1, step, rank])
         which, rows = rng.integers(self.views.azimuth.shape[1], size=len(chosen)), self.rows[chosen]
         given = np.stack([picture_channels(self.views.subject(int(k), int(i))) for k, i in zip(rows, which)])
