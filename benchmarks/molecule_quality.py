@@ -43,8 +43,8 @@ COMBINATIONS = [(p, s) for p in ("flow", "cosine", "vp", "subvp", "ve") for s in
         "sde2",
     )
 ] + [("vp", "heun"), ("vp", "pc"), ("ve", "heun")]  # fmt: skip
-BANDS = [((0.0, 1e9), 32), ((0.05, 2.0), 28), ((0.2, 5.0), 28), ((0.03, 0.8), 22), ((0.04, 0.8), 18)]  # and intervals
-EVALUATIONS = 36  # of the network a molecule, the sampler's default: 22 intervals of edm
+BANDS = [((0.0, 1e9), 32), ((0.03, 2.0), 28), ((0.2, 5.0), 28), ((0.03, 0.8), 24), ((0.04, 0.8), 18)]  # and intervals
+EVALUATIONS = 46  # of the network a molecule, the sampler's default: 28 intervals of edm
 
 
 @dataclass(frozen=True)

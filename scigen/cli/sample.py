@@ -40,7 +40,7 @@ def sample_molecules(
     refine: Annotated[bool, typer.Option("--refine", help="Refine whole valid ones, see `scigen refine`.")] = False,
     process: Annotated[str, typer.Option(help=f"{', '.join(PROCESSES)}. All from the same weights.")] = "flow",
     solver: Annotated[str | None, typer.Option(help=f"{', '.join(SOLVERS)} [default: edm; see below].")] = None,
-    steps: Annotated[int | None, typer.Option(min=2, help="Solver intervals [default: 22 of edm, else 100].")] = None,
+    steps: Annotated[int | None, typer.Option(min=2, help="Solver intervals [default: 28 of edm, else 100].")] = None,
     grid: Annotated[str, typer.Option(help=f"{', '.join(GRIDS)}: where the steps lie.")] = "late",
     eta: Annotated[float | None, typer.Option(min=0, max=1, help="Fresh noise of ddim: 0 none, 1 ancestral.")] = None,
     sharpness: Annotated[float, typer.Option(min=0.1, help="Power on token and bond probabilities.")] = 1.25,
@@ -54,7 +54,7 @@ def sample_molecules(
     On a shared noise grid `--process` changes only the ends and the solver's clock: with ancestral, ddim and the
     multistep solvers every affine process gives nearly the same samples; euler, heun, edm and the sdes do differ. So
     edm is the default of flow alone; other processes, and --keep, are drawn by ancestral. A step costs one evaluation
-    of the network; two with dpm2, heun, pc, tokens-pc and sde2, three with dpm3, and 36 in all with 22 of edm.
+    of the network; two with dpm2, heun, pc, tokens-pc and sde2, three with dpm3, and 46 in all with 28 of edm.
 
     `--keep` draws molecules that contain a fragment and, unless --index asks for exact samples, keeps the valid ones.
     """
@@ -66,7 +66,7 @@ def sample_molecules(
         raise UsageError("--refine moves every atom and --keep holds some in place; use one of the two.")
     atoms = _atoms(n_atoms)
     solver = solver or ("edm" if process == "flow" and keep is None else "ancestral")
-    steps = steps or (22 if solver == "edm" else 100)
+    steps = steps or (28 if solver == "edm" else 100)
     plan_of = _plan(process, solver, grid, steps, eta, sharpness)
     fragment, facts = _fragment(keep, grow_at, repeats)
 

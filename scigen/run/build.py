@@ -63,7 +63,7 @@ def named_solver(name: str, eta: float = 0.0, steps: int = 100) -> Solver:
         "unipc": lambda: solver.unipc(2),
         "euler": lambda: solver.euler,
         "heun": lambda: solver.heun,
-        "edm": lambda: solver.churn(steps, solver=solver.in_band((0.03, 0.8), solver.heun, solver.euler)),
+        "edm": lambda: solver.churn(steps, solver=solver.in_band((0.03, 2.0), solver.heun, solver.euler)),
         "pc": lambda: solver.predictor_corrector(),
         "tokens-pc": lambda: solver.token_corrector(),
         "sde": lambda: solver.euler_maruyama,

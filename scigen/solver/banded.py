@@ -24,7 +24,7 @@ def in_band(band: tuple[float, float], inside: Solver, outside: Solver) -> Solve
     does not rise, and for fields of different affine processes, which share no rho.
     """
     if not 0 <= band[0] < band[1]:
-        raise ValueError(f"`band` must rise from 0 or above, got {band}; (0.03, 0.8) suits coordinates of variance 1.")
+        raise ValueError(f"`band` must rise from 0 or above, got {band}; (0.03, 2) suits coordinates of variance 1.")
 
     @declare(min(inside.order, outside.order), max(inside.evaluations, outside.evaluations))
     def step(

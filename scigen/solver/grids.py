@@ -26,14 +26,14 @@ def quadratic(steps: int) -> list[float]:
     return [t**2 for t in uniform(steps)]
 
 
-def late(steps: int, floor: float = 0.02) -> list[float]:
+def late(steps: int, floor: float = 0.01) -> list[float]:
     """Geometric from 1 to `floor`, then 0: most steps go where bond lengths are settled. arXiv:2406.07266
 
     Made for rectified flow, where t is the noise share; `shared` carries it to another process.
     """
     _check(steps)
     if not 0 < floor < 1:
-        raise ValueError(f"`floor` must lie in (0, 1), got {floor}; 0.02 is usual.")
+        raise ValueError(f"`floor` must lie in (0, 1), got {floor}; 0.01 is usual.")
     return [floor ** (i / max(steps - 1, 1)) for i in range(steps)] + [0.0]
 
 

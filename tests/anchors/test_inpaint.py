@@ -112,7 +112,7 @@ def law(affine, times):
 
 def errors(steps, repeats, affine=PROCESSES["flow"], length=1):
     """Mean and variance of the free coordinate less those of the Schur complement, 0.386 and 0.45."""
-    times = tuple(jumps(shared(affine, late(steps, 0.01)), repeats, length))
+    times = tuple(jumps(shared(affine, late(steps)), repeats, length))
     mean, variance = oracle.condition(MEAN, COVARIANCE, OBSERVED, torch.tensor([VALUE], dtype=torch.float64))
     got = law(affine, times)
     return got[0] - float(mean), got[1] - float(variance)

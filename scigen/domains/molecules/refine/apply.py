@@ -116,7 +116,6 @@ def _walk(
     x = encode(starts).map(lambda part: part.to(device))
     x = x.replace(start=x["pos"])
     streams = Streams(rngs, x.sizes.tolist())
-    grid = late(walk.steps, floor=0.01)
-    _, belief = sample(walk.process(), refine_denoiser(network), x, grid, streams, walk.solver())
+    _, belief = sample(walk.process(), refine_denoiser(network), x, late(walk.steps), streams, walk.solver())
     moved: np.ndarray = belief["pos"].double().cpu().numpy() * SCALE
     return moved
