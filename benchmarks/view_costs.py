@@ -9,7 +9,6 @@ Processor time of one thread, the median of `--repeats`, on one generated shape 
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.meshes import seconds
 from scigen.domains.image3d.carve import Carving, carve
 from scigen.domains.image3d.diffusion_prior import DiffusionPrior, Draws
 from scigen.domains.image3d.photograph import photograph
@@ -33,16 +33,6 @@ from scigen.run.build_views import diffusion_prior, views_network
 from scigen.run.schema_views import SidesNetworkConfig
 
 STEPS = 30
-
-
-def seconds(work: Callable[[], Any], repeats: int) -> float:
-    """The median processor time of a few runs, after one that warms up."""
-    took = []
-    for _ in range(repeats + 1):
-        began = time.process_time()
-        work()
-        took.append(time.process_time() - began)
-    return float(np.median(took[1:]))
 
 
 def renderers(meshes: Sequence[Mesh], sides: Sequence[int], repeats: int) -> list[str]:

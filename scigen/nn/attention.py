@@ -38,13 +38,18 @@ class Attention(nn.Module):
         self.tau = nn.Parameter(torch.full((heads, 1, 1), (width / heads) ** 0.5))
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, source: Tensor, mask: Tensor) -> Tensor:
-        """Tokens x `[B, N, d]` look at `source [B, M, d]` where `mask [B, M]` is true."""
+    def forward(self, x: Tensor, source: Tensor, mask: Tensor | None) -> Tensor:
+        """Tokens x `[B, N, d]` look at `source [B, M, d]` where `mask [B, M]` is true.
+
+        Without a mask all are real and the logits stay in their own precision, which saves passes over N x M numbers.
+        """
         key, value = self.key_value(source).chunk(2, -1)
         # each [B, heads, tokens, d / heads]
         q, k, v = (y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in (self.query(x), key, value))
-        logits = full((self.tau * normalize(q, dim=-1)).to(q.dtype) @ normalize(k, dim=-1).mT)
-        weights = logits.masked_fill(~mask[:, None, None], -1e4).softmax(-1).to(v.dtype)
+        logits = (self.tau * normalize(q, dim=-1)).to(q.dtype) @ normalize(k, dim=-1).mT
+        if mask is not None:
+            logits = full(logits).masked_fill(~mask[:, None, None], -1e4)
+        weights = logits.softmax(-1).to(v.dtype)
         return self.out((weights @ v).transpose(1, 2).flatten(2))
 
 
@@ -75,7 +80,7 @@ class Block(nn.Module):
         self.feed = Feed(width)
         self.table = nn.Parameter(torch.zeros(6, width))
 
-    def forward(self, x: Tensor, condition: Tensor, mask: Tensor, given: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor, mask: Tensor | None, given: Tensor | None = None) -> Tensor:
         """`x [B, N, d]`, `condition [B, 6, d]`; `given [B, M, d]` is looked at too, `mask [B, N + M]` covers both."""
         shift, scale, gate, shift_f, scale_f, gate_f = (condition + self.table)[:, :, None].unbind(1)
         y = layer_norm(x, x.shape[-1:]) * (1 + scale) + shift

@@ -17,6 +17,7 @@ from torch.nn.functional import layer_norm, silu
 
 from scigen.nn.attention import Block, fourier, full
 from scigen.nn.embed import LogSnrEmbedding
+from scigen.nn.latent_transformer import blend_noise
 from scigen.state import State
 
 __all__ = ["PictureLatents", "PictureLatentsShape"]
@@ -68,17 +69,15 @@ class PictureLatents(nn.Module):
         for block in self.blocks:
             h = block(h, modulation, mask, seen)
         raw = full(self.out(layer_norm(h, h.shape[-1:])))
-        # x0 = alpha y + sigma F: a target F of unit variance at every noise level. arXiv:2206.00364
-        signal, residual = (torch.sigmoid(sign * logsnr)[:, None, None].sqrt() for sign in (1, -1))
         parts = zip(("pos", "feat"), raw.split([3, self.config.features], -1), strict=True)
-        return {name: (signal * full(x[name]) + residual * part) * x.mask[..., None] for name, part in parts}
+        return {name: blend_noise(x, name, part, logsnr) for name, part in parts}
 
     def _seen(self, x: State) -> Tensor:
         """The picture as tokens `[B, G^2, d]`."""
         c, count = self.config, len(x.mask)
         patches = x["picture"] if "picture" in x else x["pos"].new_zeros(count, c.cells, c.patch**2 * c.given)
         h = self.picture(patches) + self.place
-        same, every = h.new_zeros(count, 6, c.width), x.mask.new_ones(count, c.cells)
+        same = h.new_zeros(count, 6, c.width)
         for block in self.looks:
-            h = block(h, same, every)
+            h = block(h, same, None)
         return layer_norm(h, h.shape[-1:])

@@ -14,7 +14,7 @@ from scigen.denoiser import Denoiser, from_network
 from scigen.domains.image3d.prior import RetrievalPrior
 from scigen.domains.image3d.rig import CUBE, CameraRig
 from scigen.domains.image3d.subject import Subject
-from scigen.domains.image3d.tokens import CHANNELS, folded, picture_channels, unfolded, view_channels, views_of
+from scigen.domains.image3d.tokens import CHANNELS, folded, picture_tokens, unfolded, view_channels, views_of
 from scigen.domains.image3d.views import Views
 from scigen.domains.image3d.views_task import LOGSNR_RANGE, SPARE
 from scigen.errors import InputError
@@ -73,27 +73,19 @@ class DiffusionPrior:
         Raises InputError for a picture of another size than the network's.
         """
         c: Any = self.network.config
-        if subject.mask.shape != (c.pixels, c.pixels):
-            raise InputError(
-                f"the network takes pictures of {c.pixels} pixels a side, not {len(subject.mask)}; frame it."
-            )
         count = k if self.draws.solver else 1
-        given = folded(torch.from_numpy(picture_channels(subject))[None, None], c.patch).expand(count, -1, -1)
+        given = picture_tokens(subject, c.pixels, c.patch).expand(count, -1, -1)
         view = torch.zeros(count, c.views * c.cells, c.patch**2 * CHANNELS)
         told = {"given": given} if self.memory is None else {"given": given, "near": self._near(subject, count)}
         like = State({"view": view, **told}, torch.ones(view.shape[:2], dtype=torch.bool))
         like, network = like.map(lambda x: x.to(self.device)), self.network.to(self.device)
         if self.draws.solver is None:
-            belief = network(like, torch.full((1,), LOGSNR_RANGE[0], device=self.device), None)["view"]
+            belief = network(like, torch.full((1,), LOGSNR_RANGE[0], device=self.device), None)
         else:
-            process = Product({"view": self.draws.affine})
-            rng = [generator(seed, i) for i in range(count)]
-            grid = shared(self.draws.affine, self.draws.grid(self.draws.steps))
-            belief = sample(process, self._denoiser(process), process.source(like, rng), grid, rng, self.draws.solver)[
-                1
-            ]
-            belief = belief["view"]
-        channels = unfolded(self.scale * belief.cpu(), c.patch, c.pixels).numpy()
+            process, rng = Product({"view": self.draws.affine}), [generator(seed, i) for i in range(count)]
+            grid, noise = shared(self.draws.affine, self.draws.grid(self.draws.steps)), process.source(like, rng)
+            _, belief = sample(process, self._denoiser(process), noise, grid, rng, self.draws.solver)
+        channels = unfolded(self.scale * belief["view"].cpu(), c.patch, c.pixels).numpy()
         return [views_of(np.asarray(one), self.rig) for one in channels]
 
     def _near(self, subject: Subject, count: int) -> torch.Tensor:

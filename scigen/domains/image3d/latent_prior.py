@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from scigen.domains.image3d.latents_task import picture_tokens
 from scigen.domains.image3d.render import render
 from scigen.domains.image3d.rig import CUBE, CameraRig
 from scigen.domains.image3d.subject import Subject
-from scigen.domains.image3d.tokens import picture_channels
+from scigen.domains.image3d.tokens import picture_tokens
 from scigen.domains.image3d.views import Views
 from scigen.domains.points.process import Scale, blank
 from scigen.domains.points.sampler import Drawn, Plan, noised_belief, split
-from scigen.errors import InputError, NumericError
+from scigen.errors import NumericError
 from scigen.io.shape import Mesh
 from scigen.state import State, generator
 
@@ -54,11 +53,7 @@ class LatentPrior:
         Raises InputError for a picture of another size than the network's.
         """
         c: Any = self.network.config
-        if subject.mask.shape != (c.pixels, c.pixels):
-            raise InputError(
-                f"the network takes pictures of {c.pixels} pixels a side, not {len(subject.mask)}; frame it."
-            )
-        picture = picture_tokens(picture_channels(subject), c.patch).expand(k, -1, -1).to(self.device)
+        picture = picture_tokens(subject, c.pixels, c.patch).expand(k, -1, -1).to(self.device)
         like = blank(k, self.tokens, c.features, self.device, picture=picture)
         rng = [generator(seed, i) for i in range(k)]
         drawn = noised_belief(self.network.to(self.device), self.plan, like, rng)

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from scigen.domains.epochs import rows_at
-from scigen.domains.image3d.tokens import folded, picture_channels
+from scigen.domains.image3d.tokens import picture_tokens
 from scigen.domains.image3d.viewset import ViewSet
 from scigen.domains.points.prior_task import PriorLoss, prior_loss
 from scigen.domains.points.process import Scale
 from scigen.process.product import Product
 from scigen.state import State
 
-__all__ = ["PictureLatentBatches", "PictureLatentsTask", "picture_tokens"]
+__all__ = ["PictureLatentBatches", "PictureLatentsTask"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class PictureLatentBatches:
             self.views.azimuth.shape[1], size=len(chosen)
         )
         subjects = [self.views.subject(int(k), int(i)) for k, i in zip(self.rows[chosen], which)]
-        picture = torch.cat([picture_tokens(picture_channels(one), self.patch) for one in subjects])
+        pixels = self.views.depth.shape[2]
+        picture = torch.cat([picture_tokens(one, pixels, self.patch) for one in subjects])
         index = torch.tensor(chosen, device=self.x.mask.device)
         batch = self.x.map(lambda v: v[index])
         return batch.replace(picture=picture.to(self.x.mask.device))
@@ -69,8 +70,3 @@ class PictureLatentsTask:
         shown = x0.replace(picture=x0["picture"] * known[:, None, None])
         total, terms = prior_loss(network, self.process, shown, rng, self.loss_config)
         return total, terms, len(x0.mask)
-
-
-def picture_tokens(channels: np.ndarray, patch: int) -> Tensor:
-    """The patches `[1, G^2, P^2 D]` of one picture's channels `[N, N, D]`."""
-    return folded(torch.from_numpy(channels)[None, None], patch)

@@ -13,8 +13,11 @@ from torch import Tensor
 from scigen.domains.image3d.rig import CUBE, CameraRig
 from scigen.domains.image3d.subject import Subject
 from scigen.domains.image3d.views import Views
+from scigen.errors import InputError
 
-__all__ = ["CHANNELS", "GIVEN", "folded", "picture_channels", "unfolded", "view_channels", "views_of"]
+__all__ = [
+    "CHANNELS", "GIVEN", "folded", "picture_channels", "picture_tokens", "unfolded", "view_channels", "views_of",
+]  # fmt: skip
 
 CHANNELS, GIVEN = 5, 4
 _DEPTH = 4.0
@@ -47,6 +50,13 @@ def picture_channels(subject: Subject) -> np.ndarray:
     """`[N, N, 4]` float32."""
     cover = subject.mask[..., None]
     return np.concatenate([(2 * subject.rgb - 1) * cover, cover], -1).astype(np.float32)
+
+
+def picture_tokens(subject: Subject, pixels: int, patch: int) -> Tensor:
+    """The patches `[1, G^2, P^2 D]` of a picture of `pixels` a side. Raises InputError for one of another size."""
+    if subject.mask.shape != (pixels, pixels):
+        raise InputError(f"the network takes pictures of {pixels} pixels a side, not {len(subject.mask)}; frame it.")
+    return folded(torch.from_numpy(picture_channels(subject))[None, None], patch)
 
 
 def folded(x: Tensor, patch: int) -> Tensor:
