@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 OUT    ?= out/molecules
-EXTRAS ?= dev,metrics,energy,shapes
+EXTRAS ?= dev,metrics,energy,shapes,diffusers
 # Not run by `bench`: what others are compared with, the rebuild of the package's reference, what needs data sets or fine-tunes for minutes.
 NOT_RUN = alignment cloud_generation completion egnn gfn2_optima mesh_quality molecule_reference reconstruction refine_calibration refine_quality solver_peers tilted unpaired_bridge
 BENCHMARKS ?= $(filter-out __init__ $(NOT_RUN),$(basename $(notdir $(wildcard benchmarks/*.py))))
