@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -76,7 +77,7 @@ def held_out(categories: Sequence[str], n: int) -> tuple[ProceduralSet, list[int
 
 def collected(meshes: Meshes, points: int) -> MeshCollection:
     """Meshes by name, as the scores take them."""
-    surfaces = []
+    surfaces: list[Surface] = []
     for name, mesh in meshes.items():
         cloud = sample_surface(mesh, points, shape_rng(len(surfaces), name))[0]
         surfaces.append(Surface(name, mesh, cloud, surface_area(mesh)))
@@ -125,19 +126,18 @@ def ceiling(
     true = {str(shapes.ids[k]): shapes.mesh(k) for k in rows}
     clouds = {str(shapes.ids[k]): shapes.cloud(k, 2048, shape_rng(0, str(shapes.ids[k]), 1)) for k in rows}
     exact = {str(shapes.ids[k]): shapes.cloud(k, cover(size), shape_rng(0, str(shapes.ids[k]), 2)) for k in rows}
-    yield paired(
-        "true points",
-        made_from({n: (lambda c=c: surface_of(c, size, SIGMA, one=True)) for n, c in exact.items()})[0],
-        true,
-    )
+    ideal = {name: partial(surface_of, cloud, size, SIGMA, one=True) for name, cloud in exact.items()}
+    yield paired("true points", made_from(ideal)[0], true)
     latents = {name: CloudCodec(codec).encode(cloud) for name, cloud in clouds.items()}
     for label, decode in decoders.items():
-        made, pieces = made_from({n: (lambda x=x, d=decode: d(x)) for n, x in latents.items()})
+        made, pieces = made_from({name: partial(decode, x) for name, x in latents.items()})
         yield paired(f"autoencoder, {label}", made, true)
         print(f"<!-- {label}: {np.mean(np.array(pieces) == 1):.1%} of one piece before cleaning -->", flush=True)
 
 
-def completion(args: argparse.Namespace, decoders: Mapping[str, MeshDecoder], shapes: ProceduralSet, rows: list[int]):
+def completion(
+    args: argparse.Namespace, decoders: Mapping[str, MeshDecoder], shapes: ProceduralSet, rows: list[int]
+) -> Iterator[str]:
     """Single views completed: the decoders' meshes beside spectral Poisson of the completed cloud."""
     bridge = load_bridge(read(args.bridge), args.codec)
     true = {str(shapes.ids[k]): shapes.mesh(k) for k in rows}
@@ -152,9 +152,9 @@ def completion(args: argparse.Namespace, decoders: Mapping[str, MeshDecoder], sh
         one = done.ranked[0]
         at = outer(one.frame, frame)
         whole = Cloud(frame.leave(one.cloud.points), one.cloud.normals)
-        work["raw cloud"][name] = lambda c=whole: surface_of(c if c.normals is not None else oriented(c), args.size)
+        work["raw cloud"][name] = partial(poisson, whole, args.size)
         for label, decode in decoders.items():
-            work[label][name] = lambda d=decode, x=one.latents, f=at: moved(d(x), f)
+            work[label][name] = partial(decoded_at, decode, one.latents, at)
     for label, jobs in work.items():
         yield paired(f"completion, {label}", made_from(jobs)[0], true)
 
@@ -169,6 +169,7 @@ def detail(args: argparse.Namespace, decode: MeshDecoder, shapes: ProceduralSet,
         rng = shape_rng(0, name, 5)
         coarse[name] = coarse_version(mesh, rng)
         unit, frame = unit_shape(coarse[name])
+        assert isinstance(unit, Mesh)
         starts[name] = coder.encode(sample_surface(unit, 2048, rng)[0]), frame
     yield paired("coarse", coarse, true)
 
@@ -177,7 +178,17 @@ def detail(args: argparse.Namespace, decode: MeshDecoder, shapes: ProceduralSet,
         return moved(detail_meshes(model, Request(1, 0, plan), decode, _silent, start=x, mode=mode).shapes[0], frame)
 
     for mode in ("regress", "ode", "sde"):
-        yield paired(f"detail, {mode}", made_from({n: (lambda n=n, m=mode: drawn(n, m)) for n in true})[0], true)
+        yield paired(f"detail, {mode}", made_from({n: partial(drawn, n, mode) for n in true})[0], true)
+
+
+def poisson(cloud: Cloud, size: int) -> Extracted:
+    """Spectral Poisson of a cloud, whose normals are estimated where it has none."""
+    return surface_of(cloud if cloud.normals is not None else oriented(cloud), size)
+
+
+def decoded_at(decode: MeshDecoder, latents: State, frame: Any) -> Extracted:
+    """The mesh of latent points in the place of its frame."""
+    return moved(decode(latents), frame)
 
 
 def view_frame(cloud: Cloud) -> tuple[Any, Cloud]:
@@ -205,7 +216,7 @@ def generation(
         coder = CloudCodec(codec)
         latents = {k: coder.encode(sample_surface(m, 2048, shape_rng(0, k, 4))[0]) for k, m in second.items()}
         sets: dict[str, tuple[Meshes, Sequence[int]]] = {"other half": (second, ())}
-        sets["through the codec"] = made_from({k: (lambda x=x: decode(x)) for k, x in latents.items()})
+        sets["through the codec"] = made_from({k: partial(decode, x) for k, x in latents.items()})
         drawn = sample_meshes(model, Request(len(first), 0, plan, 0, category), decode, _silent).shapes
         sets["prior"] = ({f"{k}": x.mesh for k, x in drawn.items()}, [x.pieces for x in drawn.values()])
         for label, (meshes, pieces) in sets.items():
