@@ -51,6 +51,7 @@ class TrainConfig(Strict):
     seed: int = Field(0, ge=0)
     compile: bool = False
     bf16: bool = True
+    freeze: tuple[str, ...] = ()  # parts of the network that stay as they begin: `--from W -s train.freeze=[encoder]`
 
 
 class Run(Strict):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -24,7 +24,7 @@ from scigen.run.distributed import World, average_gradients
 from scigen.run.pace import Pace
 from scigen.run.schema import TrainConfig
 
-__all__ = ["SAVED", "Status", "Task", "Trainer", "train"]
+__all__ = ["SAVED", "Status", "Task", "Trainer", "hold", "train"]
 
 SPIKE = 10.0  # a gradient norm this many times its running mean is thrown away
 MAX_BAD = 20  # consecutive bad steps before the run gives up
@@ -80,6 +80,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.network = self.task.network.to(self.world.device)
+        hold(self.network, self.config.freeze)
         self.ema = [p.detach().clone() for p in self.network.parameters()]
         c = self.config
         self.optimizer = torch.optim.AdamW(
@@ -204,6 +205,21 @@ def train(trainer: Trainer, stopping: Callable[[], bool], after_step: Callable[[
         if stopped:
             return True
     return False
+
+
+def hold(network: nn.Module, parts: Sequence[str]) -> None:
+    """Take the named parts of a network out of training: their parameters keep their values.
+
+    Raises `InputError` for a name that is no part, and when nothing would be left to train.
+    """
+    known = dict(network.named_modules())
+    for part in parts:
+        if not part or part not in known:
+            names = ", ".join(name for name, _ in network.named_children())
+            raise InputError(f"`train.freeze` names '{part}', which is no part of this network; choose from {names}.")
+        known[part].requires_grad_(False)
+    if not any(p.requires_grad for p in network.parameters()):
+        raise InputError(f"`train.freeze` ({', '.join(parts)}) leaves nothing to train; name fewer parts.")
 
 
 def step_generator(seed: int, step: int, world: World) -> torch.Generator:

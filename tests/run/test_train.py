@@ -19,7 +19,7 @@ from scigen.run.begin import Plan
 from scigen.run.checkpoint import load_tensors
 from scigen.run.distributed import World
 from scigen.run.session import run_training
-from scigen.run.train import MAX_BAD, Trainer, step_generator, train
+from scigen.run.train import MAX_BAD, Trainer, hold, step_generator, train
 from tests.run.tiny import config, line_trainer, trained
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -225,3 +225,26 @@ def test_bf16_runs_and_differs(tmp_path: Path) -> None:
     one, other = checkpoint(tmp_path / "half", 1), checkpoint(tmp_path / "full", 1)
     assert all(x.dtype == torch.float32 for x in one.values())
     assert any(not torch.equal(x, other[name]) for name, x in one.items())
+
+
+def test_frozen_parts_stay_bit_for_bit_and_resume_is_exact(tmp_path: Path) -> None:
+    recipe = ("train.steps=4", "train.freeze=[layers, atom_out]")
+    interrupted(tmp_path, 2, *recipe)
+    trained(tmp_path, *recipe, resume=True)
+    trained(tmp_path / "straight", *recipe)
+    first, last, straight = checkpoint(tmp_path, 2), checkpoint(tmp_path, 4), checkpoint(tmp_path / "straight", 4)
+    assert last.keys() == straight.keys() and all(torch.equal(x, straight[k]) for k, x in last.items())
+    weights = [k for k in last if k.startswith(("model.", "ema."))]
+    held = {k for k in weights if k.split(".", 1)[1].startswith(("layers.", "atom_out."))}
+    assert len(held) > 10 and all(torch.equal(first[k], last[k]) for k in held)
+    assert all(not torch.equal(first[k], last[k]) for k in ("model.pair_in.weight", "model.vector_out.weight"))
+
+
+def test_freezing_what_is_not_there_or_everything_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'encoder', which is no part .* choose from logsnr, size, atom"):
+        trained(tmp_path, "train.steps=1", "train.freeze=[encoder]")
+    with pytest.raises(InputError, match="no part"):
+        line_trainer(freeze=("",))
+    net = torch.nn.Sequential(torch.nn.Linear(1, 1))
+    with pytest.raises(InputError, match="leaves nothing to train"):
+        hold(net, ["0"])
