@@ -13,7 +13,7 @@ from typer.main import get_command
 
 from scigen import __version__
 from scigen.cli.complete import complete
-from scigen.cli.data import prepare
+from scigen.cli.data import memory, prepare
 from scigen.cli.decode import decode
 from scigen.cli.doctor import doctor
 from scigen.cli.encode import encode
@@ -56,6 +56,7 @@ score.command("points")(score_points)
 score.command("meshes")(score_meshes)
 score.command("reconstruct")(score_reconstruct)
 data.command("prepare")(prepare)
+data.command("memory")(memory)
 app.command()(complete)
 app.command()(encode)
 app.command()(decode)

@@ -1,4 +1,4 @@
-"""`scigen data prepare NAME`, `scigen data prepare points NAME` and `scigen data prepare views NAME`."""
+"""`scigen data prepare NAME`, `... prepare points NAME`, `... prepare views NAME`, and `scigen data memory NAME`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["prepare"]
+__all__ = ["memory", "prepare"]
 
 _PARTIAL = 4
 
@@ -57,3 +57,15 @@ def prepare(
         failed = prepare_points(shapes, source, title, points, say, per_family).failed
     if failed:
         raise typer.Exit(_PARTIAL)
+
+
+def memory(
+    source: Annotated[str, typer.Argument(metavar="NAME", help="Rendered views: a name in the cache, or a file.")],
+    out: Annotated[Path, typer.Option(help="File to write, .npz; its card lies beside it.")],
+    per_class: Annotated[int, typer.Option(min=1, help="Shapes kept of every class.")] = 40,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing.")] = False,
+) -> None:
+    """Choose the training shapes that stand for the others and pack them small: the memory that scigen ships."""
+    from scigen.run.prepare_views import prepare_memory
+
+    prepare_memory(source, per_class, out, (lambda line: None) if quiet else (lambda line: typer.echo(line, err=True)))

@@ -21,9 +21,12 @@ from scigen.domains.shapes.sets import SPLITS
 from scigen.errors import InputError
 from scigen.io.npz import read_npz, write_npz
 
-__all__ = ["ViewSet", "load_views", "pack_depth", "save_views", "unpack_depth", "views_path"]
+__all__ = [
+    "MEMORY", "ViewSet", "load_views", "pack_depth", "save_views", "shipped_views", "unpack_depth", "views_path",
+]  # fmt: skip
 
-_FULL, _STEPS, _COVER = 127, 4095, 15  # an int8 normal, 12 bits of depth, 4 bits of coverage
+MEMORY = "procedural-memory"  # the set that the package carries
+_STEPS, _COVER = 4095, 15  # 12 bits of depth, 4 bits of coverage
 _MAX_BYTES = 16_000_000_000
 
 
@@ -101,6 +104,11 @@ def views_path(name: str) -> Path:
     return cache_dir() / "views" / f"{name}.npz"
 
 
+def shipped_views() -> dict[str, Path]:
+    """The sets inside the package, by name."""
+    return {path.stem: path for path in sorted((Path(__file__).parent / "assets").glob("*.npz"))}
+
+
 def save_views(path: Path, views: ViewSet) -> None:
     """Write a set atomically, compressed. Raises ResourceError."""
     words = {"name": np.array(views.name), "licence": np.array(views.licence), "categories": np.array(views.categories)}
@@ -108,10 +116,17 @@ def save_views(path: Path, views: ViewSet) -> None:
 
 
 def load_views(source: str | Path) -> ViewSet:
-    """A set by its name in the cache, or by its path. Raises InputError when there is none, or it is not one."""
-    path = views_path(source) if isinstance(source, str) and not source.endswith(".npz") else Path(source)
+    """A set by its name, shipped or in the cache, or by its path.
+
+    Raises InputError when there is none, or it is not one.
+    """
+    named = isinstance(source, str) and not source.endswith(".npz")
+    path = shipped_views().get(str(source)) or views_path(str(source)) if named else Path(source)
     if not path.is_file():
-        raise InputError(f"No views at '{path}'; make them with `scigen data prepare views {path.stem}`.")
+        raise InputError(
+            f"No views at '{path}'; make them with `scigen data prepare views {path.stem}`, or name the shipped"
+            f" '{MEMORY}'."
+        )
     try:
         arrays: dict[str, Any] = dict(read_npz(path, max_bytes=_MAX_BYTES))
         arrays |= {"name": str(arrays["name"]), "licence": str(arrays["licence"])}
