@@ -3,14 +3,16 @@
     python -m benchmarks.reconstruction --weights images-views --latents images-latents --data procedural --shapes 200
     python -m benchmarks.reconstruction --weights images-views --data random-objects --train procedural --shapes 90
     python -m benchmarks.reconstruction --rows retrieval "oracle views" --shapes 50      # needs no weights
+    python -m benchmarks.reconstruction --split val --votes 1 2 3 --shapes 57 --rows "retrieval" "mean of the nearest 2"
 
-Test shapes of a set of rendered views (`scigen data prepare views`), the same number of every category as far as it
-goes, one of its photographs each. The truth is the mesh of generated shapes, and for a set of points the surface that
-its views were rendered from. Nothing is aligned: mesh and truth stand in the truth's unit frame, y up, front to +z,
-sphere of diameter 1; volumes on 128^2 columns, `POINTS` points of each surface for CD-L1 = (mean a + mean b) / 2, F,
-and the mean |n . n'| of nearest points. A draw that leaves no mesh has IoU 0 and F 0, and no CD.
+Shapes of `--split` of a set of rendered views (`scigen data prepare views`), the same number of every category as far
+as it goes, one of its photographs each. The truth is the mesh of generated shapes, and for a set of points the surface
+that its views were rendered from. Nothing is aligned: mesh and truth stand in the truth's unit frame, y up, front to
++z, sphere of diameter 1; volumes on 128^2 columns, `POINTS` points of each surface for CD-L1 = (mean a + mean b) / 2,
+F, and the mean |n . n'| of nearest points. A draw that leaves no mesh has IoU 0 and F 0, and no CD.
 
 Retrieval, the mean and the class means search the training shapes of `--train`; the class mean alone is told the class.
+`retrieval, shipped` searches `--memory`. With several `--votes`, every row is printed for each.
 `selected` is the draw whose mesh agrees best with the picture, `best` the one of greatest true IoU. Intervals are 95 %
 bootstrap over shapes; those against retrieval are paired. Times are processor seconds of one core.
 """
@@ -35,12 +37,13 @@ from scigen.domains.image3d.rig import CUBE
 from scigen.domains.image3d.score import score_mesh, score_views
 from scigen.domains.image3d.subject import Subject
 from scigen.domains.image3d.views import Views
-from scigen.domains.image3d.viewset import ViewSet, load_views
+from scigen.domains.image3d.viewset import MEMORY, ViewSet, load_views
 from scigen.domains.points.scores import mean_estimate
 from scigen.domains.shapes.identity import shape_rng
 from scigen.domains.shapes.pack import PackedShapes, load_shapes
 from scigen.domains.shapes.procedural.catalogue import FAMILIES
 from scigen.domains.shapes.procedural.corpus import ProceduralSet
+from scigen.domains.shapes.sets import SPLITS
 from scigen.domains.shapes.surface import surface_area
 from scigen.errors import NumericError
 from scigen.io.shape import Mesh
@@ -79,9 +82,9 @@ class Row:
     seconds: tuple[float, float] | None = None
 
 
-def chosen(views: ViewSet, count: int, seed: int) -> list[int]:
-    """`count` test shapes in turn from every category, in an order that only the seed decides."""
-    rng, test = np.random.default_rng(seed), views.where("test")
+def chosen(views: ViewSet, count: int, seed: int, split: str = "test") -> list[int]:
+    """`count` shapes of a split in turn from every category, in an order that only the seed decides."""
+    rng, test = np.random.default_rng(seed), views.where(split)
     piles = [rng.permutation(test[views.category[test] == c]).tolist() for c in range(len(views.categories))]
     rounds = range(max(map(len, piles)))
     return [pile[turn] for turn in rounds for pile in piles if turn < len(pile)][:count]
@@ -158,6 +161,9 @@ def methods(args: argparse.Namespace, train: ViewSet, cases: Sequence[Case]) -> 
         views = prior.sample(cases[0].subject)
         return lambda case: views
 
+    def mixed(prior: RetrievalPrior, count: int) -> Method:
+        return lambda case: MeanPrior(train, np.array(prior.nearest(case.subject, count))).sample(case.subject)
+
     def ours(name: str, weights: str, draws: int, guidance: float = 1.0) -> Method:
         wanted = Wanted(name, args.train, None, CUBE, weights, steps=args.steps, guidance=guidance)
         return asked(prior_of(wanted), draws)
@@ -171,6 +177,8 @@ def methods(args: argparse.Namespace, train: ViewSet, cases: Sequence[Case]) -> 
     if {case.category for case in cases} <= set(train.categories):
         made["class mean (class given)"] = lambda: lambda case: class_mean(case.category)
     made["retrieval"] = lambda: asked(RetrievalPrior(train, rows))
+    made["retrieval, shipped"] = lambda: asked(_nearest(load_views(args.memory)))
+    made["mean of the nearest 2"] = lambda: mixed(RetrievalPrior(train, rows), 2)
     if args.weights:
         made["regression head"] = lambda: ours("regression", args.weights, 1)
         made["diffusion"] = lambda: ours("scigen", args.weights, args.draws, args.guidance)
@@ -178,6 +186,10 @@ def methods(args: argparse.Namespace, train: ViewSet, cases: Sequence[Case]) -> 
         made["latent points"] = lambda: ours("latent", args.latents, args.draws)
     made["oracle views"] = lambda: lambda case: [case.views]
     return made
+
+
+def _nearest(views: ViewSet) -> RetrievalPrior:
+    return RetrievalPrior(views, views.where("train"))
 
 
 def line(row: Row, rival: Row | None, seed: int) -> str:
@@ -201,7 +213,7 @@ def table(rows: Sequence[Row], cases: Sequence[Case], seed: int) -> Iterator[str
     heads = [head for head, _ in HEADS.values()] + ["IoU over retrieval", "CD below retrieval", "s views + mesh"]
     yield "| | " + " | ".join(heads) + " |"
     yield "|---" * (len(heads) + 1) + "|"
-    rival = next((row for row in rows if row.label == "retrieval"), None)
+    rival = next((row for row in rows if row.label.split(", votes")[0] == "retrieval"), None)
     yield from (line(row, rival, seed) for row in rows)
     floors = [{"chamfer_l1": chamfer_l1_floor(surface_area(case.mesh), POINTS)} for case in cases]
     yield line(Row("sampling floor", floors), None, seed)
@@ -220,11 +232,11 @@ def by_category(rows: Sequence[Row], cases: Sequence[Case]) -> Iterator[str]:
 def protocol(args: argparse.Namespace, views: ViewSet, train: ViewSet, count: int) -> str:
     """Everything a figure of the table must be read with."""
     return (
-        f"{count} test shapes of `{views.name}` ({views.content_hash()[:12]}), one picture each, not aligned, sphere of"
-        f" diameter 1; {POINTS:,} points a surface; baselines search {len(train.where('train')):,} shapes of"
-        f" `{train.name}` ({train.content_hash()[:12]}); {args.steps} steps, guidance {args.guidance:g}, grid"
-        f" {args.grid}, votes {args.votes}; seed {args.seed}; weights {args.weights or 'none'},"
-        f" {args.latents or 'none'}; 95 % bootstrap intervals over shapes"
+        f"{count} {args.split} shapes of `{views.name}` ({views.content_hash()[:12]}), one picture each, not aligned,"
+        f" sphere of diameter 1; {POINTS:,} points a surface; baselines search {len(train.where('train')):,} shapes of"
+        f" `{train.name}` ({train.content_hash()[:12]}), `shipped` those of `{args.memory}`; {args.steps} steps,"
+        f" guidance {args.guidance:g}, grid {args.grid}, votes {' '.join(map(str, args.votes))}; seed {args.seed};"
+        f" weights {args.weights or 'none'}, {args.latents or 'none'}; 95 % bootstrap intervals over shapes"
     )
 
 
@@ -235,22 +247,25 @@ def main() -> None:
     parser.add_argument("--latents", help="weights of `images/latents`, likewise")
     parser.add_argument("--data", default="procedural", help="rendered views, by name in the cache or path")
     parser.add_argument("--train", default="procedural", help="rendered views that the baselines search")
+    parser.add_argument("--memory", default=MEMORY, help="rendered views that `retrieval, shipped` searches")
+    parser.add_argument("--split", default="test", choices=SPLITS)
     parser.add_argument("--shapes", type=int, default=200)
     parser.add_argument("--draws", type=int, default=4)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--guidance", type=float, default=1.0)
     parser.add_argument("--grid", type=int, default=96, help="nodes along a side when carving")
-    parser.add_argument("--votes", type=int, default=1)
+    parser.add_argument("--votes", type=int, nargs="+", default=[Carving().votes])
     parser.add_argument("--rows", nargs="*", help="labels of the rows to measure [all]")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     views, train = load_views(args.data), load_views(args.train)
-    cases = list(one_each_core(bind(case_of, views, args.seed), chosen(views, args.shapes, args.seed)))
-    reconstruct = Reconstruct(Carving(args.grid, args.votes))
+    cases = list(one_each_core(bind(case_of, views, args.seed), chosen(views, args.shapes, args.seed, args.split)))
     rows: list[Row] = []
     for label, make in methods(args, train, cases).items():
-        if not args.rows or label in args.rows:
-            rows += rows_of(label, make(), cases, reconstruct)
+        method = make() if not args.rows or label in args.rows else None
+        for votes in args.votes if method else ():
+            name = f"{label}, votes {votes}" if len(args.votes) > 1 else label
+            rows += rows_of(name, method, cases, Reconstruct(Carving(args.grid, votes)))
     print(protocol(args, views, train, len(cases)))
     print("\n".join(["", *table(rows, cases, args.seed), "", *by_category(rows, cases)]))
 

@@ -84,6 +84,7 @@ def test_every_row_runs_on_a_network_of_a_few_thousand_weights(
         SHAPE | {"features": tiny.CODEC["feature"], "looks": 1}, scale={"pos": 0.3, "feat": 1.0}, codec=codec,
     )  # fmt: skip
     words = ["--weights", str(weights), "--latents", str(latents), "--draws", "2", "--steps", "2", "--grid", "32"]
+    words += ["--memory", "procedural"]
     monkeypatch.setattr(sys, "argv", ["reconstruction", *words])
     monkeypatch.setattr(reconstruction, "POINTS", 500)
     reconstruction.main()
@@ -91,10 +92,27 @@ def test_every_row_runs_on_a_network_of_a_few_thousand_weights(
     assert out.startswith("2 test shapes of `procedural`") and "search 4 shapes" in out
     labels = [text.split("|")[1].strip() for text in out.splitlines() if text.startswith("|")]
     assert labels[2:-4] == [
-        "mean shape", "class mean (class given)", "retrieval", "regression head", "diffusion, mean of 2",
-        "diffusion, selected", "diffusion, best of 2", "latent points, mean of 2", "latent points, selected",
-        "latent points, best of 2", "oracle views", "sampling floor",
+        "mean shape", "class mean (class given)", "retrieval", "retrieval, shipped", "mean of the nearest 2",
+        "regression head", "diffusion, mean of 2", "diffusion, selected", "diffusion, best of 2",
+        "latent points, mean of 2", "latent points, selected", "latent points, best of 2", "oracle views",
+        "sampling floor",
     ]  # fmt: skip
+
+
+def test_votes_are_told_apart_on_the_split_asked_for(
+    views: ViewSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_views(tmp_path / "x.npz", views)
+    words = ["--data", str(tmp_path / "x.npz"), "--train", str(tmp_path / "x.npz"), "--split", "train", "--grid", "32"]
+    monkeypatch.setattr(sys, "argv", ["reconstruction", *words, "--rows", "retrieval", "--votes", "1", "3"])
+    monkeypatch.setattr(reconstruction, "POINTS", 500)
+    reconstruction.main()
+    out = capsys.readouterr().out
+    assert out.startswith("4 train shapes of `procedural`") and "votes 1 3;" in out
+    one, three = (text.split("|") for text in out.splitlines()[4:6])
+    assert one[1].strip() == "retrieval, votes 1" and three[1].strip() == "retrieval, votes 3"
+    assert float(one[2].split("(")[0]) > 0.6 > float(three[2].split("(")[0]), "true views carve alone"
+    assert not one[9].strip() and float(three[9].split("(")[0]) < 0
 
 
 def test_points_are_held_against_the_surface_they_were_rendered_from(

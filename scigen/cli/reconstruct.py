@@ -24,10 +24,13 @@ RIGS = ("cube", "zero123plus-1.1", "zero123plus-1.2", "wonder3d")
 MAKERS = ("auto", "carve", "fit")
 
 File = Annotated[Path, typer.Argument(help="PNG, JPEG, WebP, BMP, GIF or TIFF of one object.")]
-Prior = Annotated[str, typer.Option(help=f"Where the other sides come from: {', '.join(PRIORS)}.")]
+Prior = Annotated[
+    str | None,
+    typer.Option(help=f"Where the other sides come from: {', '.join(PRIORS)}; unless told the best that is shipped."),
+]
 Set = Annotated[
     str,
-    typer.Option("--set", help="Rendered views for retrieval, mean, and the neighbours of scigen: a name, or a file."),
+    typer.Option("--set", help="Rendered views for retrieval, mean, and the neighbours of scigen: a name or a file."),
 ]
 Truth = Annotated[Path | None, typer.Option(help="Mesh that --prior oracle looks at.")]
 Folder = Annotated[Path | None, typer.Option(help="Folder that --prior folder reads.")]
@@ -39,7 +42,8 @@ Samples = Annotated[int, typer.Option(min=1, max=64, help="Draws of the prior.")
 Weights = Annotated[
     str | None,
     typer.Option(
-        help="Of --prior scigen, regression, latent: a name or a .safetensors file; of zero123plus: a folder."
+        help="Of --prior scigen, regression, latent: a name or a .safetensors file, or what is shipped; of zero123plus:"
+        " a folder."
     ),
 ]
 Process = Annotated[
@@ -58,8 +62,8 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No summary.")]
 def reconstruct(
     file: File,
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("out/reconstruct"),
-    prior: Prior = "retrieval",
-    views_of: Set = "procedural",
+    prior: Prior = None,
+    views_of: Set = "procedural-memory",
     mesh: Truth = None,
     folder: Folder = None,
     category: Category = None,
@@ -102,6 +106,8 @@ def reconstruct(
 
     maker = prior_of(wanted)
     subject = subject_in(file, mask, maker.pixels)
+    if prior is None and not quiet:
+        _say_which()
     how = Reconstruct(Carving(grid, min(votes, len(maker.rig))), always_fit=recon == "fit")
     config = {**_told(wanted), "samples": samples, "recon": recon, "grid": grid, "votes": votes}
     with locked_folder(out) as place:
@@ -117,8 +123,8 @@ def reconstruct(
 def views(
     file: File,
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("out/views"),
-    prior: Prior = "retrieval",
-    views_of: Set = "procedural",
+    prior: Prior = None,
+    views_of: Set = "procedural-memory",
     mesh: Truth = None,
     folder: Folder = None,
     category: Category = None,
@@ -144,6 +150,8 @@ def views(
 
     maker = prior_of(wanted)
     subject = subject_in(file, mask, maker.pixels)
+    if prior is None and not quiet:
+        _say_which()
     config = {**_told(wanted), "samples": samples}
     with locked_folder(out) as place:
         drawn, timings = imagine(maker, subject, samples, seed)
@@ -163,17 +171,31 @@ class _Sources(NamedTuple):
     pipeline: Path | None
 
 
+def _say_which() -> None:
+    """One line on stderr: the prior that was taken since none was named."""
+    from scigen.run.picture import best_prior
+
+    name, meaning = best_prior()
+    typer.echo(f"--prior {name}: {meaning}.", err=True)
+
+
 def _wanted(
-    name: str, told: _Sources, rig: str, process: str, steps: int, guidance: float | None, device: str
+    prior: str | None, told: _Sources, rig: str, process: str, steps: int, guidance: float | None, device: str
 ) -> Wanted:
     """What a prior is made from, once the options go together."""
+    from scigen.run.picture import Wanted, best_prior, shipped_weights
+
+    if prior is None and told.weights is not None:
+        raise UsageError(f"--weights {told.weights}: say with --prior what they are weights of.")
+    name = best_prior()[0] if prior is None else prior
     checked("--prior", name, PRIORS)
+    weights = told.weights or shipped_weights(name)
     checked("--rig", rig, RIGS)
     checked("--process", process, PROCESSES)
     for option, given, names in (
         ("--mesh", told.mesh, ("oracle",)),
         ("--folder", told.folder, ("folder",)),
-        ("--weights", told.weights, ("scigen", "regression", "latent", "zero123plus")),
+        ("--weights", weights, ("scigen", "regression", "latent", "zero123plus")),
         ("--pipeline", told.pipeline, ("zero123plus",)),
     ):
         if (name in names) != (given is not None):
@@ -187,12 +209,9 @@ def _wanted(
     if rig != "cube" and name not in ("oracle", "folder") and not (sheets and rig.startswith("zero123plus")):
         raise UsageError(f"--rig {rig}: --prior {name} knows the views of {'its own' if sheets else 'a cube'} alone.")
     place = chosen_device(device)
-
-    from scigen.run.picture import Wanted
-
     weight = guidance if guidance is not None else 4.0 if sheets else 1.0
     return Wanted(
-        name, told.views, told.mesh or told.folder, cameras(rig), told.weights, process, steps, weight, place,
+        name, told.views, told.mesh or told.folder, cameras(rig), weights, process, steps, weight, place,
         told.category, told.pipeline,
     )  # fmt: skip
 

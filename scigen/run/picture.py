@@ -19,7 +19,9 @@ from scigen.io.images import read_mask, read_picture
 from scigen.io.meshes import read_mesh
 from scigen.io.shape import Mesh
 
-__all__ = ["Wanted", "prior_of", "subject_in"]
+__all__ = ["SHIPPED", "Wanted", "best_prior", "prior_of", "shipped_weights", "subject_in"]
+
+SHIPPED = {"scigen": "images-views", "regression": "images-views", "latent": "images-latents"}  # weights of our priors
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,24 @@ def subject_in(file: Path, mask: Path | None, pixels: int) -> Subject:
         return subject_of(picture, pixels, outline)
     except InputError as error:
         raise InputError(f"`{file}`: {error}") from error
+
+
+def shipped_weights(prior: str) -> str | None:
+    """The name of the weights that a prior of ours takes unless told, where the package holds them."""
+    from scigen.run.weights import shipped
+
+    name = SHIPPED.get(prior)
+    return name if name in shipped() else None
+
+
+def best_prior() -> tuple[str, str]:
+    """The prior of a picture when none is named, the best that this installation has, and what that means."""
+    if (weights := shipped_weights("scigen")) is not None:
+        return "scigen", f"the shipped weights {weights} imagine the other sides"
+    return "retrieval", (
+        "no weights over views are shipped, so the other sides are those of the known shape that looks most like the"
+        " picture, not of this object"
+    )
 
 
 def prior_of(wanted: Wanted) -> MultiViewPrior:

@@ -16,11 +16,15 @@ from scigen.cli.app import run
 from scigen.domains.image3d.folder import read_views
 from scigen.domains.image3d.photograph import random_look, taken
 from scigen.domains.image3d.rig import CUBE, Viewpoint
+from scigen.domains.image3d.viewset import MEMORY
 from scigen.io.meshes import read_mesh, write_mesh
 from scigen.metrics.mesh import examine
 from scigen.metrics.mesh_pairs import volume_overlap
+from scigen.run import weights as weights_store
+from tests.cli import tiny_points as tiny
 from tests.domains.shapes.bodies import ball, box, joined
 
+SHAPE = {"pixels": 48, "patch": 8, "width": 16, "layers": 1, "heads": 2, "near": 2}
 BODY = joined(box((0.35, 0.1, 0.2), (0, -0.15, 0)), box((0.15, 0.12, 0.15), (0.1, 0.05, 0)))
 
 
@@ -68,6 +72,8 @@ def test_what_the_documentation_shows(place: Path, capsys: pytest.CaptureFixture
     assert read_views(place / "views" / "views_2.npz", CUBE).pixels == 24 and (place / "views" / "views.png").is_file()
 
     assert line("views", place / "photo.png", *weights[:-2], "--out", place / "views") == 3
+    assert "48 pixels a side and the network 24" in capsys.readouterr().err, "unless told it asks the shipped memory"
+    assert line("views", place / "photo.png", *weights[:-1], "procedural", "--out", place / "views") == 3
     assert "prepare views procedural" in capsys.readouterr().err, "it looks at neighbours, which must be there"
 
     nearest = ["--prior", "retrieval", "--set", "mine", "--samples", 2, "--grid", 32, "--json"]
@@ -81,6 +87,41 @@ def test_what_the_documentation_shows(place: Path, capsys: pytest.CaptureFixture
     assert line("reconstruct", place / "photo.png", *again, "--out", place / "again") == 0
     meshes = [(place / folder / "mesh_1.glb").read_bytes() for folder in ("near", "again")]
     assert meshes[0] == meshes[1] and capsys.readouterr().out == ""
+
+
+def test_a_fresh_machine_reconstructs_with_what_is_shipped(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No option, no cache, no network; what was taken is said, unless it was asked for."""
+    monkeypatch.setenv("SCIGEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(weights_store, "shipped", dict)
+    out, few = tmp_path / "out", ["--grid", 32, "--json"]
+    assert line("reconstruct", place / "photo.png", *few, "--out", out) == 0
+    told, err = capsys.readouterr()
+    assert err.startswith("--prior retrieval: no weights") and err.count("\n") == 1
+    assert json.loads(told)["ranking"][0]["reprojection_iou"] > 0.6
+    config = json.loads((out / "run.json").read_text())["config"]
+    assert config["prior"] == "retrieval" and config["views"] == MEMORY and not (tmp_path / "cache").exists()
+    assert line("reconstruct", place / "photo.png", *few, "--prior", "retrieval", "--out", tmp_path / "named") == 0
+    assert capsys.readouterr().err == ""
+    meshes = [(folder / "mesh_1.glb").read_bytes() for folder in (out, tmp_path / "named")]
+    assert meshes[0] == meshes[1]
+
+
+def test_shipped_weights_come_before_retrieval(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tiny.export(tmp_path / "images-views.safetensors", "image-views", SHAPE, scale={"view": 0.5})
+    monkeypatch.setattr(weights_store, "shipped", lambda: {"images-views": own})
+    for named in ([], ["--prior", "scigen"], ["--prior", "regression"]):
+        out = tmp_path / f"out{len(named)}{named[-1:]}"
+        assert line("views", place / "photo.png", *named, "--steps", 2, "--out", out) == 0
+        told, err = capsys.readouterr()
+        assert "1 sets of 6 views" in told and bool(err) == (not named)
+        assert named or err.startswith("--prior scigen: the shipped weights images-views")
+        assert json.loads((out / "run.json").read_text())["config"]["weights"] == "images-views"
+    assert line("views", place / "photo.png", "--prior", "latent", "--out", tmp_path / "none") == 2
+    assert "--weights goes with" in capsys.readouterr().err, "none of these are shipped, and nothing else is taken"
 
 
 def test_the_oracle_is_the_mesh_it_looked_at(place: Path) -> None:
@@ -111,6 +152,8 @@ ORACLE = "--prior oracle --mesh {dir}/body.glb"
         (2, "reconstruct {dir}/photo.png --prior magic", "--prior magic"),
         (2, "reconstruct {dir}/photo.png --prior oracle", "--mesh goes with"),
         (2, "reconstruct {dir}/photo.png --prior mean --mesh {dir}/body.glb", "--mesh goes with"),
+        (2, "reconstruct {dir}/photo.png --mesh {dir}/body.glb", "--mesh goes with"),
+        (2, "reconstruct {dir}/photo.png --weights x", "with --prior what they are weights of"),
         (2, "reconstruct {dir}/photo.png --prior scigen", "--weights goes with"),
         (2, "reconstruct {dir}/photo.png --prior mean --rig wonder3d", "cube alone"),
         (2, "reconstruct {dir}/photo.png --prior oracle --mesh {dir}/body.glb --rig cubes", "did you mean 'cube'"),
