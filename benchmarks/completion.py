@@ -30,7 +30,7 @@ import numpy as np
 from scigen.domains.points.baselines import mirrored, recalled
 from scigen.domains.points.codec import CloudCodec
 from scigen.domains.points.collect import Item, fingerprint
-from scigen.domains.points.complete import Draw, complete
+from scigen.domains.points.complete import Draw, bridged, complete
 from scigen.domains.points.floors import chamfer_floor
 from scigen.domains.points.pairs import distances, regions
 from scigen.domains.points.scores import Terms, mean_estimate
@@ -46,7 +46,7 @@ from scigen.metrics.completion import mutual_difference
 from scigen.nn.point_codec import PointCodec
 from scigen.parallel import one_each_core
 from scigen.run import weights as store
-from scigen.run.complete import Bridge, Request, drawing, load_bridge
+from scigen.run.complete import Bridge, Request, drawing, load_bridge, start_of
 from scigen.run.draw import scale_on
 from scigen.run.encode import Encoding, encode_scans
 from scigen.run.shape_pool import Pool, shape_sets
@@ -207,6 +207,11 @@ def memory(bridge: Bridge, training: Sequence[str], draws: int | None) -> Draw:
     return recalled(encode_scans(how)[0], scale_on(bridge.weights, "scale"))
 
 
+def beginning(weights: store.Weights) -> Draw:
+    """What the bridge sets out from in the place of what it arrives at: the scan's latents, or remembered ones."""
+    return bridged(lambda x1, rng: x1, scale_on(weights, "scale"), start_of(weights))
+
+
 def methods(args: argparse.Namespace, bridge: Bridge) -> dict[str, tuple[Callable[[], Method], bool]]:
     """What makes each method by its label, and whether it draws several; nothing is made before it is asked for."""
     codec = CloudCodec(cast(PointCodec, bridge.codec.network), TRUTH)
@@ -221,6 +226,7 @@ def methods(args: argparse.Namespace, bridge: Bridge) -> dict[str, tuple[Callabl
         "the scan": (lambda: lambda case: [case.partial], False),
         "the scan and its mirror image": (lambda: lambda case: [mirrored(case.partial)], False),
         "retrieval": (lambda: bind(completed, codec, memory(bridge, args.training, args.recall), RANKED, True), False),
+        "where the bridge begins": (lambda: bind(completed, codec, beginning(bridge.weights), 1, False), False),
         "deterministic network": (lambda: drawn(bridge.weights, "regress", 1), False),
     }
     if args.gaussian:

@@ -75,7 +75,7 @@ def test_every_row_runs_on_weights_of_a_few_thousand_parameters(
     save_shapes(shapes_path("ellipsoids"), packed(4, 900))
     monkeypatch.setattr(completion, "TRUTH", 1000)
     recipe = {"recipe": {"scans": 2, "train": {"seed": 0}}, "data": {"name": ["ellipsoids"]}}
-    bridge = tiny.bridge(tmp_path / "weights", **recipe)
+    bridge = tiny.remembering(tmp_path / "weights", **recipe)
     card = {**tiny.of_codec(tiny.codec(tmp_path / "weights")), "start": "noise"}
     noise = tiny.export(tmp_path / "weights" / "noise.safetensors", "points-bridge", tiny.LATENT, **card)
     words = ["--weights", bridge, "--gaussian", noise, "--data", "ellipsoids", "--draws", "2", "--steps", "2"]
@@ -84,9 +84,9 @@ def test_every_row_runs_on_weights_of_a_few_thousand_parameters(
     out = capsys.readouterr().out
     assert out.startswith("1 test shapes of `ellipsoids`") and "truth 900 points" in out
     labels = [text.split("|")[1].strip() for text in out.splitlines() if text.startswith("|")]
-    assert labels[2:17] == [
-        "the scan", "the scan and its mirror image", "retrieval", "deterministic network", "diffusion from noise, ODE",
-        "diffusion from noise, SDE, mean of 2", "diffusion from noise, SDE, first ranked",
+    assert labels[2:18] == [
+        "the scan", "the scan and its mirror image", "retrieval", "where the bridge begins", "deterministic network",
+        "diffusion from noise, ODE", "diffusion from noise, SDE, mean of 2", "diffusion from noise, SDE, first ranked",
         "diffusion from noise, SDE, best of 2", "bridge, ODE", "bridge, SDE, mean of 2", "bridge, SDE, first ranked",
         "bridge, SDE, best of 2", "codec ceiling", "sampling floor", "CD / floor",
     ]  # fmt: skip

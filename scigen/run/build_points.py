@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from scigen.domains.points.prior_task import PriorTask
     from scigen.domains.points.process import Scale
     from scigen.domains.points.raw_task import RawTask
+    from scigen.domains.points.recalled import RecalledBatches
     from scigen.process.product import Product
     from scigen.run.encode import Encoding
     from scigen.run.shape_pool import Pool
@@ -100,7 +101,8 @@ def bridge_task(
 ) -> BridgeTask | PriorTask:
     """Completion of scans; shapes are scanned and encoded first, unless the cache has them.
 
-    With `start: noise` the same network learns from the same pairs by conditional diffusion.
+    With `start: noise` the same network learns from the same pairs by conditional diffusion. Raises `InputError` where
+    there is nothing to remember.
     """
     from scigen.domains.points.bridge_task import BridgeLoss, BridgeTask, spread_of
     from scigen.domains.points.latents import LatentBatches
@@ -113,11 +115,38 @@ def bridge_task(
     facts |= {"data": {**_data(how.pool, content), "scans": len(x.mask)}, "scale": vars(scale), "start": config.start}
     if config.start == "noise":
         return _looking_task(config, net, x, scale, device, facts)
+    loss = BridgeLoss(**config.loss.model_dump())
+    if config.start == "remembered":
+        batches, spread, kept = _recalled(config, scale.enter(x), device)
+        facts |= {"spread": vars(spread), "memory": len(kept["pos"])}
+        return BridgeTask(net, batches, spread, loss, config.network.categories, facts, kept)
     pairs = _pairs(scale.enter(x))
     spread = spread_of(pairs)
-    batches = LatentBatches(pairs.map(lambda v: v.to(device)), config.train.batch, config.train.seed)
-    loss = BridgeLoss(**config.loss.model_dump())
-    return BridgeTask(net, batches, spread, loss, config.network.categories, facts | {"spread": vars(spread)})
+    plain = LatentBatches(pairs.map(lambda v: v.to(device)), config.train.batch, config.train.seed)
+    return BridgeTask(net, plain, spread, loss, config.network.categories, facts | {"spread": vars(spread)})
+
+
+def _recalled(config: BridgeConfig, x: State, device: str) -> tuple[RecalledBatches, Scale, dict[str, torch.Tensor]]:
+    """Every scan with what it recalls, the spread from there, and the memory as the weights keep it."""
+    from scigen.domains.points.bridge_task import spread_of
+    from scigen.domains.points.latents import LatentBatches
+    from scigen.domains.points.memory import chosen, memorised, packed, unpacked
+    from scigen.domains.points.recalled import RecalledBatches, set_out, turns, with_recall
+    from scigen.state import generator
+
+    seed, shape = config.train.seed, x["shape"].numpy()
+    rows = chosen(shape, x["category"].numpy(), config.memory, seed)
+    kept = packed(memorised(x, rows))
+    memory = unpacked(kept)  # training knows what completion will know, to the bit
+    own = np.full(shape.max() + 1, -1)
+    own[shape[rows]] = np.arange(len(rows))
+    try:
+        pairs = with_recall(x, memory, torch.from_numpy(own[shape]))
+    except ValueError as error:
+        raise InputError(f"{str(error).capitalize()}; give more shapes, or `-s start=observed`.") from None
+    spread = spread_of(set_out(pairs, memory, turns(pairs, generator(seed))))
+    plain = LatentBatches(pairs.map(lambda v: v.to(device)), config.train.batch, seed)
+    return RecalledBatches(plain, memory), spread, kept
 
 
 def _looking_task(

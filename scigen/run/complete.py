@@ -11,9 +11,10 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from scigen.domains.points.bridge import draw_ode, draw_sde, regress
+from scigen.domains.points.bridge import Start, draw_ode, draw_sde, observed, regress
 from scigen.domains.points.codec import CloudCodec
 from scigen.domains.points.complete import Completion, Draw, bridged, complete, looking
+from scigen.domains.points.memory import remembered, unpacked
 from scigen.domains.points.sampler import Plan, noised_belief
 from scigen.domains.shapes.frame import bounding_frame
 from scigen.domains.shapes.picture import write_contact_sheet
@@ -33,7 +34,10 @@ from scigen.solver.dpm import dpmpp_2m
 from scigen.solver.loop import ancestral
 from scigen.state import Rng, State
 
-__all__ = ["Bridge", "Outcome", "Request", "complete_partial", "drawing", "load_bridge", "ranking", "write_outcome"]
+__all__ = [
+    "Bridge", "Outcome", "Request", "complete_partial", "drawing", "load_bridge", "ranking", "start_of",
+    "write_outcome",
+]  # fmt: skip
 
 _SOLVERS = {"sde": ancestral, "ode": dpmpp_2m}
 _SHOWN = 7  # completions in the picture
@@ -75,9 +79,10 @@ class Outcome:
 
 
 def load_bridge(weights: Weights, codec: str | None) -> Bridge:
-    """The codec that goes with the weights. Raises `InputError` when one of them is something else."""
+    """The codec that goes with the weights. Raises `InputError` when one of them is something else or not whole."""
     if (domain := weights.card.get("domain")) != "points-bridge":
         raise InputError(f"The weights '{weights.path}' are for {domain}, not for completion; choose others.")
+    start_of(weights)  # looked at before a folder is taken
     return Bridge(weights, matching_codec(weights, codec))
 
 
@@ -123,7 +128,23 @@ def drawing(weights: Weights, request: Request) -> Draw:
             return regress(network, spread, known(x1))
         return {"sde": draw_sde, "ode": draw_ode}[request.mode](network, spread, known(x1), rng, request.steps)
 
-    return bridged(walk, scale)
+    return bridged(walk, scale, start_of(weights))
+
+
+def start_of(weights: Weights) -> Start:
+    """What a bridge sets out from, as its card says. Raises `InputError` for a memory that cannot be used."""
+    if weights.card.get("start") != "remembered":
+        return observed
+    try:
+        memory = unpacked(weights.kept)
+        found, wanted = memory.feat.shape[1:], (weights.card["codec"]["latents"], weights.card["network"]["features"])
+        if found != wanted:
+            raise ValueError(f"its latent points are {tuple(found)} and the codec's {wanted}")
+    except ValueError as error:
+        raise InputError(
+            f"The memory in '{weights.path}' cannot be used ({error}); train and export it again."
+        ) from None
+    return remembered(memory)
 
 
 def write_outcome(

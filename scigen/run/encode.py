@@ -63,8 +63,9 @@ def encode_scans(how: Encoding) -> tuple[State, str]:
     """Every shape seen by a depth camera, each draw from another side, with the whole; and the identity of the result.
 
     `given` holds the latents of the scan in its own frame (`bounding_frame`), `pos` and `feat` those of the whole shape
-    as seen from there: positions moved, features as in its own. Every other scan goes without normals, as many files
-    do. A scan of fewer points than latents is left out; raises `InputError` when all are.
+    as seen from there: positions moved, features as in its own. `shape` is the number of the shape in the pool. Every
+    other scan goes without normals, as many files do, of a shape and from shape to shape: the features of its latents
+    are others then. A scan of fewer points than latents is left out; raises `InputError` when all are.
     """
 
     def encoded(codec: CloudCodec, pairs: Sequence[tuple[int, int]]) -> tuple[State, list[int]]:
@@ -77,7 +78,7 @@ def encode_scans(how: Encoding) -> tuple[State, str]:
         whole = seen_from(codec.encode_all([_sample(how, *pair) for pair in seen]), [_UNIT] * len(seen), frames)
         return whole.replace(given=joined(given), given_mask=given.mask), [i for i, _ in seen]
 
-    return _kept("scans", how, encoded)
+    return _kept("half-bare scans", how, encoded)
 
 
 def _kept(
@@ -110,7 +111,8 @@ def _kept(
         how.tell(f"encoding {kind}", min((k + 1) * _TOGETHER, len(pairs)), len(pairs))
     if not rows:
         raise InputError(f"None of {len(pairs)} {kind} shows enough of a shape to be encoded; check the shapes.")
-    x = _in_a_row(parts).replace(category=torch.from_numpy(how.pool.category[rows]).long())
+    category = torch.from_numpy(how.pool.category[rows]).long()
+    x = _in_a_row(parts).replace(category=category, shape=torch.tensor(rows))
     make_folder(path.parent)
     save_latents(path, x, how.pool.categories)
     return x, key
@@ -133,4 +135,4 @@ def _scan(how: Encoding, i: int, draw: int) -> Cloud:
         seen = view_of(shapes.full(k), how.pool.stream(i, draw, how.seed)).cloud
     except ValueError:
         return Cloud(np.zeros((0, 3), np.float32))
-    return Cloud(seen.points) if draw % 2 else seen
+    return Cloud(seen.points) if (i + draw) % 2 else seen

@@ -38,5 +38,6 @@ def export_run(path: Path, trainer: Trainer, config: Config, origin: Mapping[str
         },
         "versions": versions(),
     }
-    export(path, trainer.average(), plain(card))
+    kept = getattr(trainer.task, "kept", None)  # of the few tasks whose networks need more than weights
+    export(path, trainer.average(), plain(card), kept)
     return path

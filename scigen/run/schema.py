@@ -179,7 +179,8 @@ class BridgeConfig(Run):
     data: list[str] = Field(min_length=1)
     codec: str = "points-codec"
     scans: int = Field(8, ge=1, le=1000)  # of each shape, each from a viewpoint of its own
-    start: Literal["observed", "noise"] = "observed"  # noise: no bridge, the conditional diffusion it is set against
+    start: Literal["observed", "remembered", "noise"] = "observed"  # noise: no bridge, the diffusion it is set against
+    memory: int = Field(6144, ge=2)  # shapes remembered, 1.3 kB of the weights file each; with `start: remembered`
     network: LatentNetworkConfig = LatentNetworkConfig()
     loss: BridgeLossConfig = BridgeLossConfig()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,17 @@ from scigen.run.schema import network_schema
 __all__ = ["Weights", "export", "find", "read", "shipped"]
 
 MAX_BYTES = 2_000_000_000
+_KEPT = "kept."  # before the names of tensors that are no weights of the network
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A network ready to sample, its card, and the file it came from."""
+    """A network ready to sample, its card, the file it came from, and what else lies there: a bridge's memory."""
 
     network: nn.Module
     card: Mapping[str, Any]
     path: Path
+    kept: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
 def shipped() -> dict[str, Path]:
@@ -69,14 +71,23 @@ def read(name: str) -> Weights:
     data = path.read_bytes()
     net = network(shape)
     try:
-        net.load_state_dict({k: x.float() for k, x in load(data).items()})
+        tensors = load(data)
+        kept = {k.removeprefix(_KEPT): tensors.pop(k) for k in list(tensors) if k.startswith(_KEPT)}
+        net.load_state_dict({k: x.float() for k, x in tensors.items()})
     except (SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"'{path}' does not hold the network its card describes ({reason}).") from None
-    return Weights(net.eval(), card, path)
+    return Weights(net.eval(), card, path, kept)
 
 
-def export(path: Path, tensors: Mapping[str, torch.Tensor], card: Mapping[str, Any]) -> None:
-    """Write bf16 tensors to `path` and the card beside it."""
-    write_bytes(path, save({name: x.detach().bfloat16().cpu().contiguous() for name, x in tensors.items()}))
+def export(
+    path: Path,
+    tensors: Mapping[str, torch.Tensor],
+    card: Mapping[str, Any],
+    kept: Mapping[str, torch.Tensor] | None = None,
+) -> None:
+    """Write the network's tensors in bf16 and the `kept` ones as they are to `path`, and the card beside it."""
+    small = {name: x.detach().bfloat16() for name, x in tensors.items()}
+    small |= {_KEPT + name: x for name, x in (kept or {}).items()}
+    write_bytes(path, save({name: x.cpu().contiguous() for name, x in small.items()}))
     write_text(path.with_suffix(".json"), json.dumps(dict(card), indent=2) + "\n")

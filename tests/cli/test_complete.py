@@ -253,6 +253,29 @@ def test_weights_that_do_not_fit(bridge: Path, scan: Path, tmp_path: Path, capsy
     assert "missing.ply" in capsys.readouterr().err
 
 
+def test_a_bridge_with_a_memory(scan: Path, tmp_path: Path, capsys) -> None:
+    """Draws set out from four wholes in turn, whatever their number, by every mode, as meshes too; offline."""
+    weights = tiny.remembering(tmp_path / "w")
+    found = {}
+    for name, words in {"two": ("--n", 2), "six": ("--n", 6), "ode": ("--n", 2, "--mode", "ode")}.items():
+        assert complete(scan, weights, tmp_path / name, *words, "--quiet") == 0
+        rows = {row["draw"]: row["file"] for row in told(tmp_path / name)["ranking"]}
+        found[name] = {draw: xyz(tiny.columns(tmp_path / name / file)) for draw, file in rows.items()}
+    assert all(np.abs(found["two"][k] - found["six"][k]).max() < 1e-4 for k in (0, 1))
+    assert len(found["six"]) == 6
+    assert complete(scan, weights, tmp_path / "mesh", "--n", 1, "--mesh", "--resolution", 64, "--quiet") == 0
+    assert (tmp_path / "mesh" / "completion_1.glb").is_file()
+
+    memory, other = tiny.memory(), {**tiny.memory(), "feat": tiny.memory()["feat"][1:]}
+    strange = {**memory, "feat": memory["feat"][..., 1:], "feat_step": memory["feat_step"][1:]}
+    for k, (kept, words) in enumerate(((other, "do not fit together"), (strange, "latent points are (8, 5)"))):
+        assert complete(scan, tiny.remembering(tmp_path / f"bad{k}", kept), tmp_path / "bad") == 3
+        err = capsys.readouterr().err
+        assert "The memory in" in err and words in err and err.count("\n") == 1
+    assert complete(scan, tiny.bridge(tmp_path / "none", start="remembered"), tmp_path / "bad") == 3
+    assert "are missing" in capsys.readouterr().err and not (tmp_path / "bad").exists()
+
+
 def test_draws_that_are_not_finite(scan: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "w"
     facts = {**tiny.of_codec(tiny.codec(folder)), "spread": {"pos": 0.5, "feat": 1.0}}

@@ -26,6 +26,7 @@ from scigen.run.checkpoint import load_tensors
 from scigen.run.complete import Request, drawing
 from scigen.run.report import sha256
 from scigen.run.weights import read
+from scigen.state import State
 from tests.cli import tiny_points as tiny
 from tests.domains.points.solids import packed
 from tests.domains.shapes.bodies import ball, box
@@ -144,6 +145,28 @@ def test_only_training_shapes_are_opened_and_only_once(
                     **{"train.seed": 6, "train.steps": 1})])  # fmt: skip
 
 
+def test_a_bridge_with_a_memory_trains_from_any_weights_and_keeps_what_it_remembers(
+    place: Place, tmp_path: Path, capsys
+) -> None:
+    settings = {"memory": 4, "train.seed": 5}
+    assert on_latents("bridge", place.meshes, tmp_path / "plain", place.codec, start="observed") == 0
+    plain = tmp_path / "plain" / "weights.safetensors"
+    shape = {f"network.{key}": value for key, value in LATENT.items()}
+    line = ["train", "points/bridge", "--data", place.meshes, "--from", plain, "--out", tmp_path / "out", "--quiet"]
+    line += words(codec=place.codec, **shape, **{"train.batch": 4, "train.steps": 2}, **settings, **RUN)
+    assert run([str(word) for word in line]) == 0
+    told, loaded = card(tmp_path / "out"), read(str(tmp_path / "out" / "weights.safetensors"))
+    assert told["start"] == "remembered" and told["memory"] == 4 and told["from"]["sha256"] == sha256(plain)
+    assert told["spread"].keys() == {"pos", "feat"} and not read(str(plain)).kept
+    assert loaded.kept["feat"].shape == (4, 8, 6) and loaded.kept["feat"].dtype == torch.int8
+    out = drawing(loaded, Request(mode="regress"))
+    scan = State({"pos": torch.zeros(2, 8, 3), "feat": torch.zeros(2, 8, 6)}, torch.ones(2, 8, dtype=torch.bool))
+    assert out(scan, [torch.Generator()] * 2)["pos"].isfinite().all()
+    save_shapes(tmp_path / "one.npz", packed(2, 300))
+    assert on_latents("bridge", tmp_path / "one.npz", tmp_path / "bad", place.codec, **settings) == 3
+    assert "nothing to recall for a scan of that shape; give more shapes" in capsys.readouterr().err
+
+
 def test_resume_is_exact_bit_for_bit(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scigen.run.train.Trainer.learning_rate", lambda self: 1e-3)  # a budget of 2 or 4 is one path
     assert on_latents("bridge", place.meshes, tmp_path / "straight", place.codec, **{"train.steps": 4}) == 0
@@ -163,7 +186,14 @@ def test_a_bridge_that_knows_one_shape_completes_it(
     and spread between training and completion has to agree."""
     one = packed(2, 2048, seed=4)
     save_shapes(tmp_path / "one.npz", one)
-    settings = {"scans": 1, "train.batch": 1, "train.steps": 250, "train.lr": 3e-3, "train.ema": 0.9}
+    settings = {
+        "start": "observed",
+        "scans": 1,
+        "train.batch": 1,
+        "train.steps": 250,
+        "train.lr": 3e-3,
+        "train.ema": 0.9,
+    }
     settings |= {"network.width": 32, "train.bf16": "false"}
     assert on_latents("bridge", tmp_path / "one.npz", tmp_path / "bridge", place.codec, **settings) == 0
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from scigen.domains.points.memory import Memory, packed
 from scigen.run import weights as store
 from scigen.run.build import network
 from scigen.run.report import sha256
@@ -19,7 +20,9 @@ POINT = {"categories": 3, "width": 16, "heads": 2, "tokens": 8, "blocks": 1}
 KNOWN = {"categories": ["chair", "table"], "scale": {"pos": 0.3, "feat": 1.0}}
 
 
-def export(path: Path, domain: str, shape: dict, seed: int = 0, spoil: bool = False, **card: object) -> Path:
+def export(
+    path: Path, domain: str, shape: dict, seed: int = 0, spoil: bool = False, kept: dict | None = None, **card: object
+) -> Path:
     """Random weights, those that begin as zeros too: an untrained network must not answer with its input."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -29,7 +32,7 @@ def export(path: Path, domain: str, shape: dict, seed: int = 0, spoil: bool = Fa
                 torch.nn.init.normal_(p, std=0.1)
     tensors = {name: p * torch.nan if spoil else p for name, p in net.named_parameters()}
     path.parent.mkdir(exist_ok=True)
-    store.export(path, tensors, {"name": path.stem, "domain": domain, "network": shape, **card})
+    store.export(path, tensors, {"name": path.stem, "domain": domain, "network": shape, **card}, kept)
     return path
 
 
@@ -52,6 +55,19 @@ def bridge(folder: Path, **card: object) -> Path:
     """A completion bridge on the latent points of `codec`."""
     facts = {**of_codec(codec(folder)), "spread": {"pos": 0.5, "feat": 1.0}, **card}
     return export(folder / "bridge.safetensors", "points-bridge", LATENT, 2, **facts)
+
+
+def memory(count: int = 12) -> dict[str, torch.Tensor]:
+    """What some shapes leave behind, of as many latent points and features as `codec` makes."""
+    draw = torch.Generator().manual_seed(9)
+    scan, pos, feat = (torch.randn(count, CODEC["latents"], d, generator=draw) for d in (3, 3, CODEC["feature"]))
+    return packed(Memory(scan, pos, feat))
+
+
+def remembering(folder: Path, kept: dict[str, torch.Tensor] | None = None, **card: object) -> Path:
+    """A completion bridge that sets out from a memory."""
+    facts = {**of_codec(codec(folder)), "spread": {"pos": 0.5, "feat": 1.0}, "start": "remembered", **card}
+    return export(folder / "remembering.safetensors", "points-bridge", LATENT, 2, kept=kept or memory(), **facts)
 
 
 def raw(folder: Path) -> Path:

@@ -32,7 +32,7 @@ __all__ = [
     "observed", "regress", "repeated", "with_start",
 ]  # fmt: skip
 
-Start = Callable[[State], State]  # latents of a partial cloud -> the K tokens that the bridge sets out from
+Start = Callable[[State], State]  # latents of partial clouds, a row for each draw -> the K tokens each sets out from
 
 
 def bridge_process(spread: Scale) -> Product:

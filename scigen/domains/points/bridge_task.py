@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from scigen.domains.points.bridge import Start, bridge_process, displaced, logsnr_of, observed, with_start
-from scigen.domains.points.latents import LatentBatches, matched
+from scigen.domains.points.latents import matched
 from scigen.domains.points.prior_task import forget_class, squared_error
 from scigen.domains.points.process import Scale
 from scigen.objective import even_times, truncated_snr
 from scigen.state import State
 
-__all__ = ["BridgeLoss", "BridgeTask", "bridge_loss", "laid_onto", "spread_of"]
+__all__ = ["Batches", "BridgeLoss", "BridgeTask", "bridge_loss", "laid_onto", "spread_of"]
 
 
 @dataclass(frozen=True)
@@ -29,19 +29,26 @@ class BridgeLoss:
     forget: float = 0.1  # share of samples that are shown the null class, where there are classes
 
 
+class Batches(Protocol):
+    """Pairs as `laid_onto` makes them, in units of variance one (`Scale.enter`): a batch of one rank at a step."""
+
+    def at(self, step: int, rank: int = 0, world: int = 1) -> State: ...
+
+
 @dataclass(frozen=True)
 class BridgeTask:
-    """A network, pairs as `laid_onto` makes them, the spread of their displacements, the weights, and facts.
+    """A network, pairs, the spread of their displacements, the weights of the loss, and facts.
 
-    The shapes of `batches` are in units of variance one already (`Scale.enter`), and carry `start`.
+    `kept` are tensors that no step changes and that completion needs, such as a memory (`memory.packed`).
     """
 
     network: nn.Module
-    batches: LatentBatches
+    batches: Batches
     spread: Scale
     loss_config: BridgeLoss
     null: int = 0
     facts: Mapping[str, Any] = field(default_factory=dict)
+    kept: Mapping[str, Tensor] = field(default_factory=dict)
 
     def loss(self, network: Callable[..., Any], step: int, world: Any, rng: torch.Generator) -> Any:
         """Loss of this worker's batch at `step`: (total, terms by name, shapes)."""

@@ -16,13 +16,16 @@ from scigen.errors import InputError
 from scigen.io.npz import read_npz, write_npz
 from scigen.state import State
 
-__all__ = ["LatentBatches", "load_latents", "matched", "observation", "save_latents"]
+__all__ = ["LatentBatches", "assigned", "load_latents", "matched", "observation", "save_latents"]
 
-_FIELDS = {"pos": np.float32, "feat": np.float32, "category": np.int64, "given": np.float32, "given_mask": np.bool_}
+_FIELDS = {
+    "pos": np.float32, "feat": np.float32, "category": np.int64, "shape": np.int64, "given": np.float32,
+    "given_mask": np.bool_,
+}  # fmt: skip
 
 
 def save_latents(path: Path, x: State, categories: Sequence[str] = ()) -> None:
-    """Write `pos [M, K, 3]`, `feat [M, K, F]`, the mask, and of `category`, `given` and `given_mask` what there is."""
+    """Write `pos [M, K, 3]`, `feat [M, K, F]` and the mask; of the others in `_FIELDS` what there is."""
     arrays = {name: x[name].cpu().numpy() for name in _FIELDS if name in x}
     write_npz(path, {**arrays, "mask": x.mask.cpu().numpy(), "categories": np.array(categories, dtype=np.str_)})
 
@@ -73,16 +76,21 @@ class LatentBatches:
 
 
 def matched(x: State, target: Tensor) -> State:
-    """The tokens of x in the order that brings their positions closest to `target [B, K, 3]`, row for row.
+    """The tokens of x in the order that brings their positions closest to `target [B, K, 3]`, row for row (`assigned`).
 
-    argmin over permutations of sum |x_p(i) - target_i|^2 over real tokens (exact assignment); all of `pos` and `feat`
-    moves. A latent shape is a set, so its law does not change.
+    All of `pos` and `feat` moves. A latent shape is a set, so its law does not change.
     """
+    order = assigned(x, target)
+    rows = torch.arange(len(order), device=order.device)[:, None]
+    return x.replace(**{name: x[name][rows, order] for name in ("pos", "feat")})
+
+
+def assigned(x: State, target: Tensor) -> Tensor:
+    """argmin over permutations p of sum |x_p(i) - target_i|^2 over real tokens, exact: `[B, K]`."""
     from scipy.optimize import linear_sum_assignment
 
     order = torch.arange(x.mask.shape[1], device=x.mask.device).repeat(len(x.mask), 1)
     cost = torch.cdist(target.double(), x["pos"].double(), compute_mode="donot_use_mm_for_euclid_dist").square().cpu()
     for k, n in enumerate(x.sizes.tolist()):
         order[k, :n] = torch.from_numpy(linear_sum_assignment(cost[k, :n, :n].numpy())[1]).to(order)
-    rows = torch.arange(len(order), device=order.device)[:, None]
-    return x.replace(**{name: x[name][rows, order] for name in ("pos", "feat")})
+    return order
