@@ -145,6 +145,22 @@ def test_only_training_shapes_are_opened_and_only_once(
                     **{"train.seed": 6, "train.steps": 1})])  # fmt: skip
 
 
+def test_every_other_scan_is_bare_of_a_shape_and_from_shape_to_shape(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_shapes(tmp_path / "solids.npz", packed(4, 300))
+    bare, encode = [], CloudCodec.encode_all
+
+    def noted(self: CloudCodec, clouds):
+        bare.append([cloud.normals is None for cloud in clouds])
+        return encode(self, clouds)
+
+    monkeypatch.setattr(CloudCodec, "encode_all", noted)
+    settings = {"train.seed": 8, "train.batch": 3, "scans": 2}
+    assert on_latents("bridge", tmp_path / "solids.npz", tmp_path / "out", place.codec, **settings) == 0
+    assert bare == [[False, True, True, False, False, True], [False] * 6], "scans of three shapes, then the wholes"
+
+
 def test_a_bridge_with_a_memory_trains_from_any_weights_and_keeps_what_it_remembers(
     place: Place, tmp_path: Path, capsys
 ) -> None:
