@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from scigen.domains.image3d.folder import write_views
+from scigen.domains.image3d.paint import painted, painted_by_picture
 from scigen.domains.image3d.prior import MultiViewPrior
-from scigen.domains.image3d.reconstruct import Agreement, Reconstructor, painted, reprojection
+from scigen.domains.image3d.reconstruct import Agreement, Reconstructor, reprojection
 from scigen.domains.image3d.sheet import turntable, views_sheet, write_gif, write_png
 from scigen.domains.image3d.subject import Subject
 from scigen.domains.image3d.views import Views
@@ -56,10 +57,10 @@ def reconstruct_picture(
 ) -> Outcome:
     """Draw views, make a mesh of each, and rank the meshes by their agreement with the picture.
 
-    Raises `NumericError` when no draw leaves a mesh.
+    Colours are those of the views, or, where these have none, of the picture from the side that agrees best. Raises
+    `NumericError` when no draw leaves a mesh.
     """
     drawn, timings = imagine(prior, subject, samples, seed)
-    plain = subject.rgb[subject.mask > 0.5].mean(0)
     done, failed, began = [], {}, time.perf_counter()
     for index, views in enumerate(drawn):
         try:
@@ -67,11 +68,18 @@ def reconstruct_picture(
         except NumericError as error:
             failed[index] = str(error)
         else:
-            done.append(Sample(index, views, mesh, painted(mesh, views, plain), reprojection(mesh, subject)))
+            done.append(_sample(index, views, mesh, subject))
     if not done:
         raise NumericError(f"none of {len(drawn)} draws leaves a mesh; the first: {failed[0]}")
     timings["meshes"] = time.perf_counter() - began
     return Outcome(sorted(done, key=lambda one: -one.agreement.iou), failed, timings)
+
+
+def _sample(index: int, views: Views, mesh: Mesh, subject: Subject) -> Sample:
+    agreement = reprojection(mesh, subject)
+    if views.colour is None:
+        return Sample(index, views, mesh, painted_by_picture(mesh, subject, agreement.seen), agreement)
+    return Sample(index, views, mesh, painted(mesh, views, subject.rgb[subject.mask > 0.5].mean(0)), agreement)
 
 
 def ranking(outcome: Outcome) -> list[dict[str, Any]]:

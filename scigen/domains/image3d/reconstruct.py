@@ -1,4 +1,4 @@
-"""From views to a mesh that can be shown: the surface, its colours, and how well it agrees with the picture."""
+"""From views to a mesh, and how well it agrees with the picture."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from scigen.domains.image3d.views import Views
 from scigen.domains.shapes.rays import trace_all
 from scigen.io.shape import Mesh
 
-__all__ = ["Agreement", "Reconstruct", "Reconstructor", "painted", "reprojection"]
+__all__ = ["Agreement", "Reconstruct", "Reconstructor", "reprojection"]
 
-_BEHIND = 0.04  # diameters behind what a view saw beyond which a vertex is hidden from it
 _AZIMUTHS, _ELEVATIONS = tuple(range(0, 360, 15)), (-5, 15, 35)
 _PIXELS = 32
 
@@ -73,31 +72,3 @@ def reprojection(mesh: Mesh, subject: Subject, sides: Sequence[Viewpoint] = ()) 
     if best.iou < 0:
         raise ValueError("the mesh cannot be seen from any side; it must lie in the unit frame.")
     return best
-
-
-def painted(mesh: Mesh, views: Views, plain: np.ndarray) -> np.ndarray:
-    """Colours of the vertices `[V, 3]` uint8: the mean of the views that see them, by the cube of how they face each.
-
-    A vertex that no view sees, and every one where there are no colours, is `plain [3]`.
-    """
-    total = 1e-4 * np.tile([*plain, 1.0], (len(mesh.vertices), 1))
-    if views.colour is not None:
-        normals, axes = _vertex_normals(mesh), views.rig.axes(views.seen)
-        for v, pose in enumerate(views.rig.poses(views.pixels, views.seen)):
-            xy, z = pose.project(mesh.vertices.astype(np.float64))
-            column, row = np.clip(np.rint(xy), 0, views.pixels - 1).astype(int).T
-            weight = np.maximum(normals @ axes[v, 2], 0) ** 3 * views.solid[v][row, column]
-            if views.depth is not None:
-                weight = weight * (z < views.depth[v][row, column] + _BEHIND)
-            total += weight[:, None] * np.column_stack([views.colour[v][row, column], np.ones(len(row))])
-    return np.rint(255 * (total[:, :3] / total[:, 3:]).clip(0, 1)).astype(np.uint8)
-
-
-def _vertex_normals(mesh: Mesh) -> np.ndarray:
-    """Area-weighted means of the normals of the faces around, `[V, 3]` unit."""
-    a, b, c = np.moveaxis(mesh.vertices.astype(np.float64)[mesh.faces], 1, 0)
-    across = np.cross(b - a, c - a)
-    normals = np.stack(
-        [np.bincount(mesh.faces.ravel(), np.repeat(across[:, d], 3), len(mesh.vertices)) for d in range(3)], -1
-    )
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)

@@ -9,7 +9,7 @@ import numpy as np
 from scigen.errors import InputError
 from scigen.io.images import Picture
 
-__all__ = ["FILLED", "TOLERANCE", "Subject", "beside", "framed", "framed_mask", "ring", "subject_of"]
+__all__ = ["FILLED", "TOLERANCE", "Subject", "beside", "frame", "framed", "framed_mask", "ring", "subject_of"]
 
 FILLED = 0.9  # of the frame that the longer side of the object takes
 _LEAST, _MOST = 0.002, 0.98  # share of the picture that an object covers
@@ -47,7 +47,7 @@ def framed(rgb: np.ndarray, mask: np.ndarray, pixels: int) -> Subject:
 
     Areas are averaged, colours weighted by the mask. Raises InputError for an empty mask.
     """
-    box = _frame(mask)
+    box = frame(mask)
     cover = _window(mask, box, pixels)
     colour = np.stack([_window(mask * rgb[..., c], box, pixels) for c in range(3)], -1)
     inside = cover[..., None] > 1e-3
@@ -57,11 +57,14 @@ def framed(rgb: np.ndarray, mask: np.ndarray, pixels: int) -> Subject:
 
 def framed_mask(mask: np.ndarray, pixels: int) -> np.ndarray:
     """The coverage alone of `framed`, `[pixels, pixels]` float32. Raises InputError for an empty mask."""
-    return _window(mask, _frame(mask), pixels).clip(0, 1)
+    return _window(mask, frame(mask), pixels).clip(0, 1)
 
 
-def _frame(mask: np.ndarray) -> tuple[float, float, float, float]:
-    """Left, top, right, bottom of the square that the object is centred in."""
+def frame(mask: np.ndarray) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom of the square that the object `mask [H, W]` is centred in, in pixels.
+
+    Raises InputError for an empty mask.
+    """
     rows, columns = (np.flatnonzero((mask > 0.5).any(axis)) for axis in (1, 0))
     if not len(rows):
         raise InputError("the picture shows no object; nothing in it is opaque.")
