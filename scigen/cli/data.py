@@ -27,6 +27,7 @@ def prepare(
     per_family: Annotated[int | None, typer.Option(help="Procedural objects of each family; 500 unless told.")] = None,
     pixels: Annotated[int, typer.Option(help="Of `views`: a side of each.")] = 48,
     pictures: Annotated[int, typer.Option(help="Of `views`: photographs of each shape, from any side.")] = 4,
+    split: Annotated[str | None, typer.Option(help="Of `views`: train, val or test alone.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing.")] = False,
 ) -> None:
     """Build a training set once, into the cache ($SCIGEN_CACHE or the XDG cache folder).
@@ -36,6 +37,8 @@ def prepare(
     from scigen.errors import UsageError
 
     say = (lambda line: None) if quiet else (lambda line: typer.echo(line, err=True))
+    if split and name != "views":
+        raise UsageError(f"--split {split}: '{name}' is prepared whole; --split goes with `views`.")
     if name not in ("points", "views"):
         if shapes or source or title or per_family:
             raise UsageError(
@@ -50,7 +53,7 @@ def prepare(
     if name == "views":
         from scigen.run.prepare_views import prepare_views
 
-        failed = prepare_views(shapes, source, title, pixels, pictures, say, per_family).failed
+        failed = prepare_views(shapes, source, title, pixels, pictures, say, per_family, split).failed
     else:
         from scigen.run.prepare_shapes import prepare_points
 

@@ -9,11 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from scigen.domains.image3d.memory import memory_of
 from scigen.domains.image3d.rendering import Rendered, render_set
 from scigen.domains.image3d.viewset import ViewSet, load_views, save_views, shipped_views, views_path
-from scigen.domains.shapes.pack import load_shapes
-from scigen.domains.shapes.sets import SPLITS, ShapeSet
+from scigen.domains.shapes.corpora.corpus import Corpus
+from scigen.domains.shapes.pack import PackedShapes, load_shapes
+from scigen.domains.shapes.sets import SPLITS
 from scigen.errors import UsageError
 from scigen.io.atomic import make_folder
 from scigen.run.prepare_shapes import named_corpus, plain_title
@@ -32,8 +35,9 @@ def prepare_views(
     pictures: int,
     say: Callable[[str], None],
     per_family: int | None = None,
+    split: str | None = None,
 ) -> Rendered:
-    """Render the collection `name` into the cache under `title` (its own name unless told).
+    """Render the collection `name`, or one `split` of it, into the cache under `title` (its own name unless told).
 
     `procedural` shapes are made; others are read from `source`, or, without one, are the points that
     `scigen data prepare points` packed under that name. `say` receives one line per stage. Raises UsageError for an
@@ -41,11 +45,7 @@ def prepare_views(
     """
     if not 16 <= pixels <= 256 or not 1 <= pictures <= 64:
         raise UsageError(f"{pictures} pictures of {pixels} pixels; ask for 1 to 64, of 16 to 256 pixels a side.")
-    shapes: ShapeSet
-    if name != "procedural" and source is None:
-        shapes = load_shapes(name)
-    else:
-        shapes = named_corpus(name, source, title, per_family)
+    shapes = _shapes(name, source, title, per_family, split)
     path = views_path(plain_title(title or shapes.name))
     if path.stem in shipped_views():
         raise UsageError(f"'{path.stem}' is the name of views that scigen ships; give another with `--name`.")
@@ -60,6 +60,16 @@ def prepare_views(
     save_views(path, made.views)
     _report(made, path, say)
     return made
+
+
+def _shapes(
+    name: str, source: Path | None, title: str | None, per_family: int | None, split: str | None
+) -> PackedShapes | Corpus:
+    if split is not None and split not in SPLITS:
+        raise UsageError(f"--split {split}: choose one of {', '.join(SPLITS)}.")
+    packed = name != "procedural" and source is None
+    shapes = load_shapes(name) if packed else named_corpus(name, source, title, per_family)
+    return shapes if split is None else shapes.subset(np.flatnonzero(shapes.split == SPLITS.index(split)))
 
 
 def _report(made: Rendered, path: Path, say: Callable[[str], None]) -> None:

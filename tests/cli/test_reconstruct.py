@@ -177,6 +177,8 @@ ORACLE = "--prior oracle --mesh {dir}/body.glb"
         (2, "reconstruct {dir}/photo.png --prior zero123plus --weights x", "--pipeline goes with"),
         (2, "data prepare views", "Which views"),
         (2, "data prepare views procedural --pixels 4", "4 pixels"),
+        (2, "data prepare views procedural --split half", "--split half"),
+        (2, "data prepare points procedural --split test", "--split test"),
         (3, "data prepare views nowhere", "nowhere"),
         (2, "train images/views -s network.patch=7", "multiple of `patch`"),
         (3, "train images/views -s data=none --minutes 1 --out {dir}/x", "No views"),
@@ -268,6 +270,13 @@ def test_the_mean_of_a_class(place: Path, capsys: pytest.CaptureFixture[str]) ->
     np.testing.assert_allclose(share, np.pi / 4 / 1.04**2, atol=0.03)
     assert line(*mean, "--category", "ball", "--out", place / "none") == 3
     assert "balls, boxes" in capsys.readouterr().err
+
+
+def test_one_split_alone(place: Path) -> None:
+    words = ["data", "prepare", "views", "procedural", "--per-family", 2, "--split", "val", "--name", "held", "--quiet"]
+    assert line(*words, "--pixels", 16, "--pictures", 1) == 0
+    facts = json.loads((place / "cache" / "views" / "held.json").read_text())
+    assert facts["shapes"] == facts["splits"]["val"] > 0
 
 
 def test_presets_and_library_agree() -> None:
