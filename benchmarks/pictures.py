@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw
 
 from scigen.domains.image3d.carve import Carving
 from scigen.domains.image3d.light import Light, shaded
-from scigen.domains.image3d.prior import RetrievalPrior
+from scigen.domains.image3d.prior import MultiViewPrior, RetrievalPrior
 from scigen.domains.image3d.reconstruct import Reconstruct
 from scigen.domains.image3d.rig import CUBE, CameraRig
 from scigen.domains.image3d.sheet import turntable
@@ -196,7 +196,7 @@ class Shown:
     refusal: str = ""
 
 
-def tried(scene: Scene, folder: Path, prior: object, grid: int) -> Shown:
+def tried(scene: Scene, folder: Path, prior: MultiViewPrior, grid: int) -> Shown:
     """Reconstruct one picture, as `scigen reconstruct` does."""
     began = time.process_time()
     try:

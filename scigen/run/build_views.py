@@ -14,7 +14,7 @@ from scigen.domains.image3d.diffusion_prior import DiffusionPrior, Draws
 from scigen.domains.image3d.prior import RetrievalPrior
 from scigen.domains.image3d.tokens import CHANNELS, GIVEN
 from scigen.domains.image3d.views_task import SPARE, Neighbours, ViewBatches, ViewsLoss, ViewsTask, views_scale
-from scigen.domains.image3d.viewset import ViewSet, load_views
+from scigen.domains.image3d.viewset import MEMORY, ViewSet, load_views
 from scigen.errors import InputError
 from scigen.nn.multiview import MultiViewConfig, MultiViewTransformer
 from scigen.process.affine import Affine
@@ -127,7 +127,7 @@ def _data(views: ViewSet, shapes: int) -> dict[str, object]:
     return {"name": views.name, "shapes": shapes, **about}
 
 
-def diffusion_prior(weights: Weights, draws: Draws, device: str, memory: str = "procedural") -> DiffusionPrior:
+def diffusion_prior(weights: Weights, draws: Draws, device: str, memory: str = MEMORY) -> DiffusionPrior:
     """The prior that weights of `images/views` are; one that looks at neighbours finds them in the set `memory`.
 
     Raises `InputError` for other weights, for a card without a scale, and where the set is not there or does not fit.

@@ -37,10 +37,10 @@ def memory_of(views: ViewSet, per_category: int) -> ViewSet:
 def representatives(distance: np.ndarray, count: int) -> np.ndarray:
     """Rows that stand for all: one after another the one that most lessens the sum of distances to the nearest.
 
-    `distance [M, M]`; ascending positions, `min(count, M)` of them. The greedy choice of medoids, within 1 - 1/e of the
-    best (Nemhauser, Wolsey and Fisher 1978).
+    `distance [M, M]`; ascending positions, `min(count, M)` of them. The greedy choice of medoids: it saves at least
+    1 - 1/e of what the best choice would (Nemhauser, Wolsey and Fisher 1978).
     """
-    nearest, chosen = np.full(len(distance), np.inf), []
+    nearest, chosen = np.full(len(distance), np.inf), list[int]()
     for _ in range(min(count, len(distance))):
         sums = np.minimum(nearest, distance).sum(1)
         sums[chosen] = np.inf
