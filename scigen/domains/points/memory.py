@@ -7,8 +7,8 @@ nearest in the order of
 
     mean_i min_j |a_i - b_j|^2 + mean_j min_i |a_i - b_j|^2 + mean_i min_j |a_i - c_j|^2,
 
-the Chamfer distance of the scan a and a remembered one b, and how far a lies from the remembered whole c. In 228
-searches among 6,144 pairs the answer was that of all comparisons. Everything is in units of variance one (`Scale`).
+the Chamfer distance of the scan a and a remembered one b, and how far a lies from the remembered whole c. The shortlist
+of a search among 6,144 pairs holds 96 % of its true four nearest. Everything is in units of variance one (`Scale`).
 """
 
 from __future__ import annotations
