@@ -106,6 +106,10 @@ def test_a_fresh_machine_reconstructs_with_what_is_shipped(
     assert capsys.readouterr().err == ""
     meshes = [(folder / "mesh_1.glb").read_bytes() for folder in (out, tmp_path / "named")]
     assert meshes[0] == meshes[1]
+    import trimesh
+
+    colours = np.asarray(trimesh.load(out / "mesh_1.glb", force="mesh").visual.vertex_colors)[:, :3].astype(float)
+    assert colours.std(0).min() > 5 and colours.mean() < 120, "the light on the grey object of the picture"
 
 
 def test_shipped_weights_come_before_retrieval(
