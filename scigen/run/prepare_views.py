@@ -104,7 +104,7 @@ def prepare_memory(source: str, per_category: int, out: Path, say: Callable[[str
         "pictures": f"{pictures} of a shape, 16 levels of grey",
         "made": "training shapes that stand for the others (greedy medoids by depth of the six views), rounded",
         "from": {"name": views.name, "content_sha256": views.content_hash(), "train": len(views.where("train"))},
-        "command": f"scigen data memory {source} --per-class {per_category} --out {out.name}",
+        "command": f"scigen data memory {Path(source).name} --per-class {per_category} --out {out.name}",
         "seed": 0,
         "content_sha256": made.content_hash(),
         "sha256": sha256(out),
