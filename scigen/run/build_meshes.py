@@ -89,11 +89,11 @@ def _facts(
     codec: Weights, config: ImplicitConfig | DetailConfig, sets: Sequence[Solid], x: State, content: str
 ) -> dict[str, Any]:
     """What the card says of codec and data."""
-    from scigen.run.report import sha256
+    from scigen.run.codec_of import latent_space
 
     latents = codec.card["network"]["latents"]
     return {
-        "codec": {"name": config.codec, "sha256": sha256(codec.path), "latents": latents},
+        "codec": {"name": config.codec, "space": latent_space(codec), "latents": latents},
         "data": {
             "name": [solid.shapes.name for solid in sets],
             "shapes": len(x.mask),

@@ -191,9 +191,8 @@ def _encoding(
     config: PriorConfig | BridgeConfig, draws: int, sources: Sequence[str | Path], device: str, say: Say
 ) -> tuple[Encoding, dict[str, Any]]:
     """What to encode by which codec, and what the card says of both."""
-    from scigen.run.codec_of import codec_weights
+    from scigen.run.codec_of import codec_weights, latent_space
     from scigen.run.encode import Encoding
-    from scigen.run.report import sha256
     from scigen.run.shape_pool import Pool, shape_sets
 
     codec = codec_weights(config.codec)
@@ -206,7 +205,7 @@ def _encoding(
     pool = Pool.of(shape_sets(sources, say), shape.latents)
     _room(pool, config.network.categories)
     facts = {
-        "codec": {"name": config.codec, "sha256": sha256(codec.path), "latents": shape.latents},
+        "codec": {"name": config.codec, "space": latent_space(codec), "latents": shape.latents},
         "categories": list(pool.categories),
     }
     return Encoding(pool, codec, draws, config.train.seed, device, _now_and_then(say)), facts

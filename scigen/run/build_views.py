@@ -83,9 +83,8 @@ def _latents_task(
     from scigen.domains.image3d.latents_task import PictureLatentBatches, PictureLatentsTask
     from scigen.domains.points.prior_task import PriorLoss
     from scigen.domains.points.process import Scale, shape_process
-    from scigen.run.codec_of import codec_weights
+    from scigen.run.codec_of import codec_weights, latent_space
     from scigen.run.encode import Encoding, encode_shapes
-    from scigen.run.report import sha256
 
     codec = codec_weights(config.codec)
     latents, features = int(codec.card["network"]["latents"]), int(codec.card["network"]["feature"])
@@ -101,7 +100,7 @@ def _latents_task(
     batches = PictureLatentBatches(views, np.repeat(rows, config.samples), x, config.network.patch, c.batch, c.seed)
     facts = {
         "data": _data(views, len(rows)) | {"shapes_sha256": content},
-        "codec": {"name": config.codec, "sha256": sha256(codec.path), "latents": latents},
+        "codec": {"name": config.codec, "space": latent_space(codec), "latents": latents},
         "scale": vars(scale),
     }
     return PictureLatentsTask(net, shape_process(affine), batches, scale, PriorLoss(**config.loss.model_dump()), facts)

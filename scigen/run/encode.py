@@ -20,7 +20,7 @@ from scigen.errors import InputError
 from scigen.io.atomic import make_folder
 from scigen.io.shape import Cloud
 from scigen.parallel import one_each_core
-from scigen.run.report import sha256
+from scigen.run.codec_of import latent_space
 from scigen.run.shape_pool import Pool
 from scigen.run.weights import Weights
 from scigen.state import State
@@ -87,7 +87,7 @@ def _kept(
     encoded: Callable[[CloudCodec, Sequence[tuple[int, int]]], tuple[State, list[int]]],
 ) -> tuple[State, str]:
     """What `encoded` makes of all draws, or the same from the cache."""
-    made_from = f"{kind} {how.draws} {how.seed} {POINTS} {sha256(how.codec.path)} {how.pool.content}"
+    made_from = f"{kind} {how.draws} {how.seed} {POINTS} {latent_space(how.codec)} {how.pool.content}"
     key = hashlib.sha256(made_from.encode()).hexdigest()
     path = cache_dir() / "points" / "latents" / f"{key[:24]}.npz"
     if path.is_file():

@@ -24,9 +24,9 @@ from scigen.errors import InputError
 from scigen.io.atomic import make_folder
 from scigen.io.shape import Cloud, Mesh
 from scigen.nn.point_codec import PointCodec
+from scigen.run.codec_of import latent_space
 from scigen.run.encode import POINTS
 from scigen.run.encode_solids import Solid, closed_mesh
-from scigen.run.report import sha256
 from scigen.run.weights import Weights
 from scigen.state import State
 
@@ -44,7 +44,7 @@ def encode_coarse(
     `given` holds the latents of the coarse mesh in its own frame, `pos` and `feat` those of the detailed one as seen
     from there. Meshes that are not closed are left out and counted; raises `InputError` when all are.
     """
-    made_from = [f"coarse {draws} {seed} {sha256(codec.path)}", *(solid.content for solid in sets)]
+    made_from = [f"coarse {draws} {seed} {latent_space(codec)}", *(solid.content for solid in sets)]
     key = hashlib.sha256(" ".join(made_from).encode()).hexdigest()
     path = cache_dir() / "meshes" / f"{key[:24]}.npz"
     if path.is_file():

@@ -19,8 +19,8 @@ from scigen.io.clouds import read_shape
 from scigen.io.npz import read_npz
 from scigen.io.shape import Mesh
 from scigen.nn.point_codec import PointCodec
+from scigen.run.codec_of import latent_space
 from scigen.run.encode import POINTS
-from scigen.run.report import sha256
 from scigen.run.weights import Weights
 from scigen.state import State
 
@@ -44,7 +44,7 @@ def encode_file(path: Path, codec: Weights, device: str = "cpu") -> LatentShapes
         latents = CloudCodec(network).encode(cloud)
     except ValueError as error:
         raise InputError(f"`{path}` cannot be encoded: {error}") from None
-    return LatentShapes(latents.map(lambda x: x.cpu()), [frame], [path.stem], sha256(codec.path))
+    return LatentShapes(latents.map(lambda x: x.cpu()), [frame], [path.stem], latent_space(codec))
 
 
 def encode_files(paths: Sequence[Path], codec: Weights, device: str = "cpu") -> tuple[LatentShapes, list[str]]:
@@ -75,7 +75,7 @@ def read_latents(path: Path, codec: Weights, device: str = "cpu") -> LatentShape
     if path.suffix.lower() != ".npz" or "pos" not in read_npz(path):
         return encode_file(path, codec, device)
     shapes, shape = load_shapes_file(path), codec.card["network"]
-    if shapes.codec != (own := sha256(codec.path)):
+    if shapes.codec != (own := latent_space(codec)):
         raise InputError(
             f"`{path}` was encoded by another codec ( {shapes.codec[:12]}, not {own[:12]}); give that by --codec."
         )

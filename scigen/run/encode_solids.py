@@ -23,6 +23,7 @@ from scigen.io.atomic import make_folder
 from scigen.io.npz import read_npz, write_npz
 from scigen.io.shape import Cloud, Mesh
 from scigen.nn.point_codec import PointCodec
+from scigen.run.codec_of import latent_space
 from scigen.run.encode import POINTS
 from scigen.run.report import sha256
 from scigen.run.weights import Weights
@@ -66,7 +67,7 @@ def encode_solids(
     A mesh that is not closed, or cannot be read, has no inside: it is left out and counted. Raises `InputError` when
     none is left.
     """
-    made_from = [f"solids {places} {seed} {sha256(codec.path)}", *(solid.content for solid in sets)]
+    made_from = [f"solids {places} {seed} {latent_space(codec)}", *(solid.content for solid in sets)]
     key = hashlib.sha256(" ".join(made_from).encode()).hexdigest()
     path = cache_dir() / "meshes" / f"{key[:24]}.npz"
     if not path.is_file():

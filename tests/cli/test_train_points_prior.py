@@ -23,6 +23,7 @@ from scigen.io.clouds import read_cloud, write_cloud
 from scigen.io.meshes import write_mesh
 from scigen.io.shape import Cloud
 from scigen.run.checkpoint import load_tensors
+from scigen.run.codec_of import codec_weights, latent_space
 from scigen.run.complete import Request, drawing
 from scigen.run.report import sha256
 from scigen.run.weights import read
@@ -42,6 +43,10 @@ def words(**settings: object) -> list[str]:
 def train(preset: str, data: Path | None, out: Path, /, **settings: object) -> int:
     source = ["--data", str(data)] if data else []
     return run(["train", f"points/{preset}", *source, "--out", str(out), "--quiet", *words(**RUN, **settings)])
+
+
+def space_of(codec: Path) -> str:
+    return latent_space(codec_weights(str(codec)))
 
 
 def on_latents(preset: str, data: Path | None, out: Path, codec: Path, /, **settings: object) -> int:
@@ -80,13 +85,32 @@ def _cache(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCIGEN_CACHE", str(place.cache))
 
 
+def test_a_decoder_that_was_trained_on_reads_the_same_latent_points(place: Place, tmp_path: Path) -> None:
+    """What was learnt on the latent points of an encoder goes with every decoder for it, and with no other encoder."""
+    assert on_latents("prior", place.meshes, tmp_path / "prior", place.codec) == 0
+    again = ["train", "points/codec", "--data", place.meshes, "--from", place.codec, "--quiet"]
+    shape = {f"network.{key}": value for key, value in tiny.CODEC.items()}
+    again += words(**shape, **{"train.batch": 2, "train.steps": 2}, **RUN)
+    out = {"decoder": ["-s", "train.freeze=[encoder]"], "both": []}
+    for name, more in out.items():
+        assert run([str(word) for word in (*again, *more, "--out", tmp_path / name)]) == 0
+    codec = {name: tmp_path / name / "weights.safetensors" for name in out}
+    assert sha256(codec["decoder"]) != sha256(place.codec) and space_of(codec["decoder"]) == space_of(place.codec)
+    assert space_of(codec["both"]) != space_of(place.codec)
+    line = ["sample", "points", "--weights", tmp_path / "prior" / "weights.safetensors", "--n", 1, "--steps", 2]
+    line += ["--points", 64, "--quiet"]
+    for name, code in (("decoder", 0), ("both", 3)):
+        ending = ["--codec", codec[name], "--out", tmp_path / f"clouds-{name}"]
+        assert run([str(word) for word in (*line, *ending)]) == code
+
+
 def test_from_a_folder_of_meshes_to_samples_and_completions(place: Place, tmp_path: Path, capsys) -> None:
     """What the documentation shows, with networks of a few thousand weights."""
     for preset in ("prior", "bridge"):
         assert on_latents(preset, place.meshes, tmp_path / preset, place.codec) == 0
         told = card(tmp_path / preset)
         assert told["domain"] == f"points-{preset}" and told["categories"] == ["balls", "boxes"]
-        assert told["codec"] == {"name": str(place.codec), "sha256": sha256(place.codec), "latents": 8}
+        assert told["codec"] == {"name": str(place.codec), "space": space_of(place.codec), "latents": 8}
         assert told["data"]["shapes"] == 6, "two of the eight are test shapes"
     raw = {"network.width": 16, "network.heads": 2, "network.tokens": 8, "train.batch": 4, "train.steps": 2}
     assert train("raw", place.meshes, tmp_path / "raw", points=64, **raw) == 0

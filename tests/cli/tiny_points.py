@@ -10,7 +10,7 @@ import torch
 from scigen.domains.points.memory import Memory, packed
 from scigen.run import weights as store
 from scigen.run.build import network
-from scigen.run.report import sha256
+from scigen.run.codec_of import codec_weights, latent_space
 from scigen.run.schema import network_schema
 
 CODEC = {"latents": 8, "feature": 6, "neighbours": 32, "width": 16, "heads": 2, "encoder_layers": 1,
@@ -43,7 +43,8 @@ def codec(folder: Path, name: str = "codec", seed: int = 0) -> Path:
 
 def of_codec(path: Path) -> dict[str, object]:
     """What the card of weights on its latent points says of a codec."""
-    return {"codec": {"name": str(path), "sha256": sha256(path), "latents": CODEC["latents"]}, **KNOWN}
+    space = latent_space(codec_weights(str(path)))
+    return {"codec": {"name": str(path), "space": space, "latents": CODEC["latents"]}, **KNOWN}
 
 
 def prior(folder: Path, **card: object) -> Path:

@@ -23,7 +23,7 @@ _ARRAYS = {"pos": 3, "feat": 3, "center": 2, "scale": 1, "ids": 1, "codec": 0}  
 class LatentShapes:
     """M shapes: `pos [M, K, 3]` and `feat [M, K, F]` in the unit frame, the frames back to their files, their names.
 
-    `codec` is the SHA-256 of the weights that encoded them: no other codec can read the features.
+    `codec` is the SHA-256 of the encoder they came from: decoders for another cannot read the features.
     """
 
     latents: State
