@@ -85,8 +85,11 @@ def test_what_the_documentation_shows(place: Path, capsys: pytest.CaptureFixture
         assert examine(mesh.vertices, mesh.faces).solid
     again = ["--prior", "folder", "--folder", place / "near", "--samples", 1, "--grid", 32, "--quiet"]
     assert line("reconstruct", place / "photo.png", *again, "--out", place / "again") == 0
-    meshes = [(place / folder / "mesh_1.glb").read_bytes() for folder in ("near", "again")]
-    assert meshes[0] == meshes[1] and capsys.readouterr().out == ""
+    # The set holds pictures of 24 pixels and a folder of views says nothing of them: the surface is the same, the paint
+    # that is taken from the picture is not.
+    first, second = (read_mesh(place / folder / "mesh_1.glb") for folder in ("near", "again"))
+    assert np.array_equal(first.vertices, second.vertices) and np.array_equal(first.faces, second.faces)
+    assert capsys.readouterr().out == ""
 
 
 def test_a_fresh_machine_reconstructs_with_what_is_shipped(
