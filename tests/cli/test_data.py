@@ -104,3 +104,11 @@ def test_an_unwritable_cache(
     monkeypatch.setenv("SCIGEN_CACHE", str(tmp_path / "file"))
     assert run(["data", "prepare", "qm9", "--quiet"]) == 6
     assert "is a file, and a folder is needed" in sentence(capsys)
+
+
+def test_views_of_one_split_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCIGEN_CACHE", str(tmp_path))
+    line = "data prepare views procedural --per-family 2 --split val --name held --quiet --pixels 16 --pictures 1"
+    assert run(line.split()) == 0
+    facts = json.loads((tmp_path / "views" / "held.json").read_text())
+    assert facts["shapes"] == facts["splits"]["val"] > 0

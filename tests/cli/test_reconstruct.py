@@ -279,13 +279,6 @@ def test_the_mean_of_a_class(place: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "balls, boxes" in capsys.readouterr().err
 
 
-def test_one_split_alone(place: Path) -> None:
-    words = ["data", "prepare", "views", "procedural", "--per-family", 2, "--split", "val", "--name", "held", "--quiet"]
-    assert line(*words, "--pixels", 16, "--pictures", 1) == 0
-    facts = json.loads((place / "cache" / "views" / "held.json").read_text())
-    assert facts["shapes"] == facts["splits"]["val"] > 0
-
-
 def test_presets_and_library_agree() -> None:
     from scigen.domains.image3d.views_task import ViewsLoss
     from scigen.nn.multiview import MultiViewConfig

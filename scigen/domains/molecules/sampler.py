@@ -26,7 +26,7 @@ from scigen.state import Streams, generator
 
 __all__ = ["Drawn", "Plan", "draw_molecules", "sizes_for"]
 
-NARROWEST, WIDER = 13, 1.2  # arrays of 13, 15, 18, 21, 25 ... atoms: padding costs less than more and smaller batches
+NARROWEST, WIDER = 15, 1.2  # arrays of 15, 18, 21, 25 ... atoms: padding costs less than more and smaller batches
 FEWEST = 104  # atoms, padding included: with fewer rows matrix products take other paths
 
 
