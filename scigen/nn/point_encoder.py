@@ -1,7 +1,7 @@
 """From a cloud to a few latent points: each stands on the surface and tells of the surface around it.
 
-K points are picked by farthest-point sampling; each gathers the same share of the cloud, whatever its density, reads it
-with a small PointNet (arXiv:1612.00593) in coordinates relative to itself, and exchanges what it found with the others.
+K points, picked by farthest-point sampling or given, gather the same share of the cloud each, whatever its density, and
+read it with a small PointNet (arXiv:1612.00593) relative to themselves; then they tell each other what they found.
 Latent points with features: SLIDE (arXiv:2303.07938). Only displacements are read, so latents move with the cloud.
 """
 
@@ -56,8 +56,9 @@ def gather_patches(
     shape: CodecShape,
     mask: Tensor | None = None,
     oriented: Tensor | None = None,
+    center: Tensor | None = None,
 ) -> Patches:
-    """Pick the latents' places in `points [B, P, 3]` and gather their neighbourhoods.
+    """Pick the latents' places in `points [B, P, 3]`, or take `center [B, K, 3]`, and gather their neighbourhoods.
 
     `mask [B, P]` is true on real points, `oriented [B]` where the normals `[B, P, 3]` may be read. A cloud of n points
     gives each latent its round(n neighbours / 2048) nearest. Raises `ValueError` for fewer points than latents.
@@ -69,7 +70,8 @@ def gather_patches(
         )
     counts = (sizes * shape.neighbours / _DENSITY).round().long().clamp(min=min(8, shape.latents))
     k = int(counts.max())
-    center = gather(points, farthest(points, shape.latents, mask))
+    if center is None:
+        center = gather(points, farthest(points, shape.latents, mask))
     if mask is not None:  # padding goes far away, so that a small cloud may stand beside a large one
         points = points.masked_fill(~mask[..., None], 10 * float(points.abs().max()) + 1)
     index = knn(center, points, k)[1]

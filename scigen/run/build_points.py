@@ -117,7 +117,7 @@ def bridge_task(
         return _looking_task(config, net, x, scale, device, facts)
     loss = BridgeLoss(**config.loss.model_dump())
     if config.start == "remembered":
-        batches, spread, kept = _recalled(config, scale.enter(x), device)
+        batches, spread, kept = _recalled(config, how, x, scale, device)
         facts |= {"spread": vars(spread), "memory": len(kept["pos"])}
         return BridgeTask(net, batches, spread, loss, config.network.categories, facts, kept)
     pairs = _pairs(scale.enter(x))
@@ -126,24 +126,31 @@ def bridge_task(
     return BridgeTask(net, plain, spread, loss, config.network.categories, facts | {"spread": vars(spread)})
 
 
-def _recalled(config: BridgeConfig, x: State, device: str) -> tuple[RecalledBatches, Scale, dict[str, torch.Tensor]]:
+def _recalled(
+    config: BridgeConfig, how: Encoding, x: State, scale: Scale, device: str
+) -> tuple[RecalledBatches, Scale, dict[str, torch.Tensor]]:
     """Every scan with what it recalls, the spread from there, and the memory as the weights keep it."""
     from scigen.domains.points.bridge_task import spread_of
     from scigen.domains.points.latents import LatentBatches
     from scigen.domains.points.memory import chosen, memorised, packed, unpacked
-    from scigen.domains.points.recalled import RecalledBatches, set_out, turns, with_recall
+    from scigen.domains.points.recalled import RecalledBatches, recalled_by, set_out, turns
+    from scigen.run.encode import encode_followers
     from scigen.state import generator
 
-    seed, shape = config.train.seed, x["shape"].numpy()
+    seed, shape, scans = config.train.seed, x["shape"].numpy(), scale.enter(x)
     rows = chosen(shape, x["category"].numpy(), config.memory, seed)
-    kept = packed(memorised(x, rows))
+    kept = packed(memorised(scans, rows))
     memory = unpacked(kept)  # training knows what completion will know, to the bit
     own = np.full(shape.max() + 1, -1)
     own[shape[rows]] = np.arange(len(rows))
     try:
-        pairs = with_recall(x, memory, torch.from_numpy(own[shape]))
+        near = recalled_by(scans, memory, torch.from_numpy(own[shape]))
     except ValueError as error:
         raise InputError(f"{str(error).capitalize()}; give more shapes, or `-s start=observed`.") from None
+    unit = torch.tensor([scale.pos] * 3 + [scale.feat] * config.network.features)
+    ends = encode_followers(how, x, scale, memory, near) / unit
+    seen = State({name: scans[name] for name in ("given", "given_mask", "category")}, scans.mask)
+    pairs = seen.replace(near=near, ends=ends)
     spread = spread_of(set_out(pairs, memory, turns(pairs, generator(seed))))
     plain = LatentBatches(pairs.map(lambda v: v.to(device)), config.train.batch, seed)
     return RecalledBatches(plain, memory), spread, kept

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from scigen.cache import cache_dir
 from scigen.domains.points.codec import CloudCodec
 from scigen.domains.points.complete import seen_from
 from scigen.domains.points.latents import load_latents, save_latents
-from scigen.domains.points.process import joined
+from scigen.domains.points.memory import Memory
+from scigen.domains.points.process import Scale, joined
 from scigen.domains.shapes.camera import view_of
 from scigen.domains.shapes.frame import Frame, bounding_frame
 from scigen.errors import InputError
@@ -25,7 +27,7 @@ from scigen.run.shape_pool import Pool
 from scigen.run.weights import Weights
 from scigen.state import State
 
-__all__ = ["Encoding", "encode_scans", "encode_shapes"]
+__all__ = ["Encoding", "encode_followers", "encode_scans", "encode_shapes"]
 
 POINTS = 2048  # of a whole shape that the encoder sees, as in its training
 _TOGETHER = 256
@@ -56,14 +58,15 @@ def encode_shapes(how: Encoding) -> tuple[State, str]:
     def encoded(codec: CloudCodec, pairs: Sequence[tuple[int, int]]) -> tuple[State, list[int]]:
         return codec.encode_all([_sample(how, *pair) for pair in pairs]), [i for i, _ in pairs]
 
-    return _kept("shapes", how, encoded)
+    return _kept("shapes", how, _draws(how), encoded)
 
 
 def encode_scans(how: Encoding) -> tuple[State, str]:
     """Every shape seen by a depth camera, each draw from another side, with the whole; and the identity of the result.
 
     `given` holds the latents of the scan in its own frame (`bounding_frame`), `pos` and `feat` those of the whole shape
-    as seen from there: positions moved, features as in its own. `shape` is the number of the shape in the pool. Every
+    as seen from there: positions moved, features as in its own. `frame [M, 4]` is that frame, centre and scale, in the
+    unit frame of the whole, and `shape` the number of the shape in the pool. Every
     other scan goes without normals, as many files do, of a shape and from shape to shape: the features of its latents
     are others then. A scan of fewer points than latents is left out; raises `InputError` when all are.
     """
@@ -76,24 +79,53 @@ def encode_scans(how: Encoding) -> tuple[State, str]:
         frames = [bounding_frame(cloud.points) for cloud in seen.values()]
         given = codec.encode_all([Cloud(f.enter(c.points), c.normals) for f, c in zip(frames, seen.values())])
         whole = seen_from(codec.encode_all([_sample(how, *pair) for pair in seen]), [_UNIT] * len(seen), frames)
-        return whole.replace(given=joined(given), given_mask=given.mask), [i for i, _ in seen]
+        frame = torch.tensor([[*f.center, f.scale] for f in frames])
+        return whole.replace(given=joined(given), given_mask=given.mask, frame=frame), [i for i, _ in seen]
 
-    return _kept("half-bare scans", how, encoded)
+    return _kept("half-bare scans", how, _draws(how), encoded)
+
+
+def encode_followers(how: Encoding, scans: State, scale: Scale, memory: Memory, near: Tensor) -> Tensor:
+    """The whole of every scan anew for each of the remembered shapes `near [M, R]`, whose places its latents follow.
+
+    `scans` are those of `encode_scans` and the memory is in units of `scale`; positions and features side by side in
+    stored units, as seen from the scans: `[M, R, K, 3 + F]`.
+    """
+    shape, frames = scans["shape"].tolist(), [Frame(f[:3], float(f[3])) for f in scans["frame"].double().numpy()]
+
+    def encoded(codec: CloudCodec, pairs: Sequence[tuple[int, int]]) -> tuple[State, list[int]]:
+        own = [frames[m] for m, _ in pairs]
+        clouds = [_sample(how, shape[m], how.draws + m * near.shape[1] + r) for m, r in pairs]
+        begin = scale.pos * memory.pos[torch.stack([near[m, r] for m, r in pairs])].double()
+        places = np.stack([f.leave(x) for f, x in zip(own, begin.numpy(), strict=True)])
+        followed = codec.encode_all(clouds, torch.from_numpy(places))
+        return seen_from(followed, [_UNIT] * len(own), own), [shape[m] for m, _ in pairs]
+
+    pairs = [(m, r) for m in range(len(near)) for r in range(near.shape[1])]
+    told = hashlib.sha256(b"".join(x.contiguous().numpy().tobytes() for x in (near, memory.pos))).hexdigest()
+    x, _ = _kept("followers", how, pairs, encoded, told)
+    return joined(x).unflatten(0, near.shape)
+
+
+def _draws(how: Encoding) -> list[tuple[int, int]]:
+    """Every draw of every shape."""
+    return [(i, draw) for i in range(len(how.pool)) for draw in range(how.draws)]
 
 
 def _kept(
     kind: str,
     how: Encoding,
+    pairs: Sequence[tuple[int, int]],
     encoded: Callable[[CloudCodec, Sequence[tuple[int, int]]], tuple[State, list[int]]],
+    of: str = "",
 ) -> tuple[State, str]:
-    """What `encoded` makes of all draws, or the same from the cache."""
-    made_from = f"{kind} {how.draws} {how.seed} {POINTS} {latent_space(how.codec)} {how.pool.content}"
+    """What `encoded` makes of all `pairs` and the numbers of their shapes, or the same from the cache."""
+    made_from = f"{kind} {of} {how.draws} {how.seed} {POINTS} {latent_space(how.codec)} {how.pool.content}"
     key = hashlib.sha256(made_from.encode()).hexdigest()
     path = cache_dir() / "points" / "latents" / f"{key[:24]}.npz"
     if path.is_file():
         return load_latents(path)[0], key
     codec = CloudCodec(how.codec.network.to(how.device))  # type: ignore[arg-type]  # a codec, says its card
-    pairs = [(i, draw) for i in range(len(how.pool)) for draw in range(how.draws)]
     groups = [pairs[begin : begin + _TOGETHER] for begin in range(0, len(pairs), _TOGETHER)]
 
     def run(group: Sequence[tuple[int, int]]) -> tuple[dict[str, np.ndarray], np.ndarray, list[int]]:

@@ -42,9 +42,10 @@ def encode_coarse(
     """`draws` coarse versions of every training mesh, as completions are stored; and the identity of the result.
 
     `given` holds the latents of the coarse mesh in its own frame, `pos` and `feat` those of the detailed one as seen
-    from there. Meshes that are not closed are left out and counted; raises `InputError` when all are.
+    from there, which follow the places of the coarse ones. Meshes that are not closed are left out and counted; raises
+    `InputError` when all are.
     """
-    made_from = [f"coarse {draws} {seed} {latent_space(codec)}", *(solid.content for solid in sets)]
+    made_from = [f"coarse and followers {draws} {seed} {latent_space(codec)}", *(solid.content for solid in sets)]
     key = hashlib.sha256(" ".join(made_from).encode()).hexdigest()
     path = cache_dir() / "meshes" / f"{key[:24]}.npz"
     if path.is_file():
@@ -79,6 +80,9 @@ def _pair(mesh: Mesh, rng: np.random.Generator) -> tuple[Cloud, Cloud, Frame]:
 
 
 def _encoded(coder: CloudCodec, pairs: Sequence[tuple[Cloud, Cloud, Frame]]) -> State:
+    frames = [frame for _, _, frame in pairs]
     given = coder.encode_all([coarse for coarse, _, _ in pairs])
-    whole = seen_from(coder.encode_all([fine for _, fine, _ in pairs]), [_UNIT] * len(pairs), [f for _, _, f in pairs])
+    places = np.stack([f.leave(x) for f, x in zip(frames, given["pos"].cpu().numpy(), strict=True)])
+    fine = coder.encode_all([fine for _, fine, _ in pairs], torch.from_numpy(places))
+    whole = seen_from(fine, [_UNIT] * len(pairs), frames)
     return whole.replace(given=joined(given), given_mask=given.mask).map(lambda v: v.cpu())

@@ -72,6 +72,8 @@ class CodecLossConfig(Strict):
     pos_noise: float = Field(0.015, ge=0)
     feat_noise: float = Field(0.1, ge=0)
     unoriented: float = Field(0.25, ge=0, le=1)
+    moved: float = Field(0.5, ge=0, le=1)
+    place_noise: float = Field(0.06, ge=0)
 
 
 class LatentNetworkConfig(Headed):

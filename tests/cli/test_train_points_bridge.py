@@ -42,14 +42,15 @@ def test_every_other_scan_is_bare_of_a_shape_and_from_shape_to_shape(
     save_shapes(tmp_path / "solids.npz", packed(4, 300))
     bare, encode = [], CloudCodec.encode_all
 
-    def noted(self: CloudCodec, clouds):
+    def noted(self: CloudCodec, clouds, near=None):
         bare.append([cloud.normals is None for cloud in clouds])
-        return encode(self, clouds)
+        return encode(self, clouds, near)
 
     monkeypatch.setattr(CloudCodec, "encode_all", noted)
     settings = {"train.seed": 8, "train.batch": 3, "scans": 2}
     assert on_latents("bridge", tmp_path / "solids.npz", tmp_path / "out", place.codec, **settings) == 0
-    assert bare == [[False, True, True, False, False, True], [False] * 6], "scans of three shapes, then the wholes"
+    wholes = [[False] * 6, [False] * 12]
+    assert bare == [[False, True, True, False, False, True], *wholes], "scans of three shapes, wholes, their followers"
 
 
 def test_a_bridge_with_a_memory_trains_from_any_weights_and_keeps_what_it_remembers(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from scigen.io.shape import Cloud
+from scigen.nn.layout import following
 from scigen.nn.point_codec import PointCodec
 from scigen.nn.point_decoder import disk
 from scigen.nn.point_encoder import gather_patches
@@ -35,9 +36,14 @@ class CloudCodec:
         return self.encode_all([cloud])
 
     @torch.no_grad()
-    def encode_all(self, clouds: Sequence[Cloud]) -> State:
-        """Clouds of any sizes, `pos [M, K, 3]`, `feat [M, K, F]`; no cloud depends on the others."""
-        parts = [self._encoded(clouds[i : i + _TOGETHER]) for i in range(0, len(clouds), _TOGETHER)]
+    def encode_all(self, clouds: Sequence[Cloud], near: Tensor | None = None) -> State:
+        """Clouds of any sizes, `pos [M, K, 3]`, `feat [M, K, F]`; no cloud depends on the others.
+
+        Latents follow the places `near [M, K, 3]` where they are given, and keep their order (`nn.layout`).
+        """
+        every = range(0, len(clouds), _TOGETHER)
+        some = [None if near is None else near[i : i + _TOGETHER] for i in every]
+        parts = [self._encoded(clouds[i : i + _TOGETHER], at) for i, at in zip(every, some, strict=True)]
         fields = {name: torch.cat([part[name] for part in parts]) for name in ("pos", "feat")}
         return State(fields, torch.cat([part.mask for part in parts]))
 
@@ -45,7 +51,7 @@ class CloudCodec:
         """One cloud of `points` oriented points a sample, spread over all latents alike."""
         return [Cloud(points.numpy(), normals.numpy()) for points, normals in self._decoded(latents)]
 
-    def _encoded(self, clouds: Sequence[Cloud]) -> State:
+    def _encoded(self, clouds: Sequence[Cloud], near: Tensor | None) -> State:
         size = max(len(cloud) for cloud in clouds)
         points, normals = (torch.zeros(len(clouds), size, 3) for _ in range(2))
         for k, cloud in enumerate(clouds):
@@ -56,7 +62,8 @@ class CloudCodec:
         oriented = torch.tensor([cloud.normals is not None for cloud in clouds])
         here = (x.to(self._device) for x in (points, normals, mask, oriented))
         points, normals, mask, oriented = here
-        return self.network.encoder(gather_patches(points, normals, self.network.shape, mask, oriented))
+        center = None if near is None else following(points, near.to(points), mask)
+        return self.network.encoder(gather_patches(points, normals, self.network.shape, mask, oriented, center))
 
     @torch.no_grad()
     def _decoded(self, latents: State) -> Iterator[tuple[Tensor, Tensor]]:

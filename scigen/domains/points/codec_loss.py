@@ -17,12 +17,14 @@ _UNIT = 0.01  # distances are counted in this: about what two samples of 2,048 p
 
 @dataclass(frozen=True)
 class CodecLoss:
-    """Weights of the terms, and the noise on latents in training."""
+    """Weights of the terms, and the noise on latents and on their places in training."""
 
     normal: float = 0.5
     pos_noise: float = 0.015  # the largest, in units of the bounding sphere's diameter
     feat_noise: float = 0.1  # the largest; features have unit RMS
     unoriented: float = 0.25  # share of the inputs without normals
+    moved: float = 0.5  # share of the shapes whose latents follow places off their farthest points
+    place_noise: float = 0.06  # how far off, at most
 
 
 def codec_loss(decoded: Oriented, target: Oriented, config: CodecLoss) -> tuple[Tensor, dict[str, Tensor]]:

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from scigen.domains.points.batches import TARGETS, CloudBatches, Oriented, augmented
 from scigen.domains.points.codec_loss import CodecLoss, codec_loss
+from scigen.nn.layout import following
+from scigen.nn.neighbours import farthest, gather
 from scigen.nn.point_decoder import disk
 from scigen.nn.point_encoder import CodecShape, gather_patches
 
@@ -31,12 +33,21 @@ class CodecTask:
         """Loss of this worker's batch at `step`: (total, terms by name, shapes)."""
         seen, target = augmented(self.batches.at(step, world.rank, world.size), rng)
         oriented = self._uniform(rng, len(seen.points)) >= self.loss_config.unoriented
-        patches = gather_patches(seen.points, seen.normals, self.shape, oriented=oriented)
+        center = self._places(seen.points, rng)
+        patches = gather_patches(seen.points, seen.normals, self.shape, None, oriented, center)
         turn, shift = self._uniform(rng, 2)
         code = disk(-(-TARGETS // self.shape.latents), turn, shift)
         decoded = Oriented(*network(patches, code.to(rng.device), *self._noise(rng, len(oriented))))
         total, terms = codec_loss(decoded, target, self.loss_config)
         return total, terms, len(oriented)
+
+    def _places(self, points: Tensor, rng: torch.Generator) -> Tensor:
+        """Where latents stand `[B, K, 3]`: on farthest points, or where following those of a like shape would lead."""
+        c, picked = self.loss_config, gather(points, farthest(points, self.shape.latents))
+        noise = torch.randn(picked.shape, generator=rng, device=rng.device)
+        level = c.place_noise * self._uniform(rng, len(points))[:, None, None]
+        moved = self._uniform(rng, len(points))[:, None, None] < c.moved
+        return torch.where(moved, following(points, picked + level * noise), picked)
 
     def _noise(self, rng: torch.Generator, batch: int) -> tuple[Tensor, Tensor]:
         """Noise of the latents, at a level drawn per shape from zero to the largest: clean ones must decode best."""

@@ -82,7 +82,7 @@ def complete(partial: Cloud, codec: Codec, draw: Draw, n: int, seed: int, keep: 
     seen = codec.encode(Cloud(frame.enter(partial.points), partial.normals))
     drawn = split(draw(repeated(seen, n), [generator(seed, k) for k in range(n)]), range(n))
     failed = {d.index: d.reason for d in drawn if d.reason is not None}
-    wholes = {d.index: _whole(d.shape, frame) for d in drawn if d.shape is not None}
+    wholes = {d.index: _whole(codec, d.shape, frame) for d in drawn if d.shape is not None}
     if not wholes:
         raise NumericError(f"None of {n} draws is finite; the weights or the solver settings are broken.")
     decoded = {k: _decoded(codec, *whole) for k, whole in wholes.items()}
@@ -146,10 +146,16 @@ def keep_observed(partial: Cloud, decoded: Cloud) -> tuple[Cloud, np.ndarray]:
     return Cloud(points, np.concatenate([partial.normals, decoded.normals[added].astype(np.float32)])), added
 
 
-def _whole(latents: State, frame: Frame) -> tuple[State, Frame]:
-    """One draw in a frame of its own, and that frame in the units of the input."""
-    own = own_frame(latents)
-    moved = seen_from(latents, [Frame(np.zeros(3), 1.0)], [own])
+def _whole(codec: Codec, latents: State, frame: Frame) -> tuple[State, Frame]:
+    """One draw in a frame of its own, and that frame in the units of the input.
+
+    Latents lie a little inside the shape, the more so where they follow those of another: what they decode to in their
+    own frame tells the shape's.
+    """
+    inner, unit = own_frame(latents), Frame(np.zeros(3), 1.0)
+    (cloud,) = codec.decode(seen_from(latents, [unit], [inner]))
+    own = bounding_frame(inner.leave(cloud.points))
+    moved = seen_from(latents, [unit], [own])
     return moved, Frame(frame.leave(own.center[None])[0], frame.scale * own.scale)
 
 

@@ -20,7 +20,7 @@ __all__ = ["LatentBatches", "assigned", "load_latents", "matched", "observation"
 
 _FIELDS = {
     "pos": np.float32, "feat": np.float32, "category": np.int64, "shape": np.int64, "given": np.float32,
-    "given_mask": np.bool_,
+    "given_mask": np.bool_, "frame": np.float64,
 }  # fmt: skip
 
 

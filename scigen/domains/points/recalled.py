@@ -1,6 +1,8 @@
 """Pairs that train a bridge with a memory: each scan with the wholes it recalls, and which of them a step begins at.
 
 The nearest serves every other time and the next ones the rest, as the draws of a completion set out from all of them.
+The shape of the scan is encoded anew for each, with latents that follow the places of those it sets out from
+(`nn.layout`): farthest points of its own would lie as far from them as those of another shape.
 """
 
 from __future__ import annotations
@@ -10,19 +12,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scigen.domains.points.latents import LatentBatches, assigned
+from scigen.domains.points.latents import LatentBatches
 from scigen.domains.points.memory import AROUND, Memory, recall
 from scigen.domains.points.process import joined
 from scigen.state import State, generator
 
-__all__ = ["RecalledBatches", "set_out", "turns", "with_recall"]
-
-_TOGETHER = 4096  # pairs whose assignments are found at once
+__all__ = ["RecalledBatches", "recalled_by", "set_out", "turns"]
 
 
 @dataclass(frozen=True)
 class RecalledBatches:
-    """Batches of `with_recall` pairs that set out from what they recall; step and rank decide from which."""
+    """Batches of pairs that set out from what they recall (`set_out`); step and rank decide from which."""
 
     pairs: LatentBatches
     memory: Memory
@@ -33,22 +33,14 @@ class RecalledBatches:
         return set_out(x, self.memory, turns(x, generator(self.pairs.seed, step, rank)))
 
 
-def with_recall(pairs: State, memory: Memory, own: Tensor) -> State:
-    """`pairs` with `near [M, R]`, the R <= `AROUND` wholes that each scan recalls but its `own [M]` (`recall`), and
-    `order [M, R, K]`, which assigns the tokens of the pair's whole to those of each.
+def recalled_by(pairs: State, memory: Memory, own: Tensor) -> Tensor:
+    """The R <= `AROUND` wholes that each scan recalls but its `own [M]` (`recall`): rows `[M, R]`, best first.
 
     Raises ValueError for a memory of one pair: its own scan would recall nothing.
     """
     if len(memory) < 2:
         raise ValueError("a memory of one shape has nothing to recall for a scan of that shape")
-    near = recall(memory, pairs["given"][..., :3], min(AROUND, len(memory) - 1), own)
-    every = range(0, len(near), _TOGETHER)
-    parts = [pairs.map(lambda x, k=k: x[k : k + _TOGETHER]) for k in every]  # type: ignore[misc]
-    order = [
-        torch.stack([assigned(part, memory.pos[rows]) for rows in near[k : k + _TOGETHER].T], 1)
-        for k, part in zip(every, parts)
-    ]
-    return pairs.replace(near=near, order=torch.cat(order).to(torch.int16))
+    return recall(memory, pairs["given"][..., :3], min(AROUND, len(memory) - 1), own)
 
 
 def turns(pairs: State, rng: torch.Generator) -> Tensor:
@@ -59,10 +51,13 @@ def turns(pairs: State, rng: torch.Generator) -> Tensor:
 
 
 def set_out(pairs: State, memory: Memory, turn: Tensor) -> State:
-    """Pairs as the loss of the bridge takes them (`laid_onto`), from the start that `turn [B]` names."""
+    """Pairs as the loss of the bridge takes them (`laid_onto`), from the start that `turn [B]` names.
+
+    Beside the scans `pairs` hold `near [B, R]`, what each recalls, and `ends [B, R, K, 3 + F]`, its shape as it follows
+    each of those.
+    """
     rows = torch.arange(len(turn))
     start = memory.whole(pairs["near"].cpu()[rows, turn])
-    order = pairs["order"].cpu()[rows, turn].long()[..., None].to(pairs["pos"].device)
-    fields = {name: x for name, x in pairs.fields.items() if name not in ("near", "order")}
-    fields |= {name: pairs[name].gather(1, order.expand_as(pairs[name])) for name in ("pos", "feat")}
-    return State({**fields, "start": joined(start).to(pairs["pos"])}, pairs.mask)
+    pos, feat = pairs["ends"][rows, turn].split([3, pairs["ends"].shape[-1] - 3], -1)
+    fields = {name: x for name, x in pairs.fields.items() if name not in ("near", "ends")}
+    return State({**fields, "pos": pos, "feat": feat, "start": joined(start).to(pos)}, pairs.mask)
