@@ -11,7 +11,7 @@ from scigen.errors import InputError
 from scigen.run.build import training_task
 from scigen.run.checkpoint import latest
 from scigen.run.compiled import compiled
-from scigen.run.distributed import World
+from scigen.run.distributed import World, lead_first
 from scigen.run.log import fold_log
 from scigen.run.record import WEIGHTS, data_hash
 from scigen.run.report import sha256
@@ -46,7 +46,7 @@ def begin(plan: Plan, world: World, warn: Callable[[str], None]) -> tuple[Traine
     saved = latest(plan.out, warn) if plan.resume else None
     if saved is not None:
         _same_recipe(saved[1], plan, world, warn)
-    task = training_task(plan.config, world.device, plan.data, warn)
+    task = lead_first(world, lambda: training_task(plan.config, world.device, plan.data, warn))
     forward = compiled(task.network, world.device, plan.config.train.compile, warn)
     trainer = Trainer(task, plan.config.train, world, forward, warn)
     if saved is not None:

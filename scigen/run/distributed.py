@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -11,7 +14,10 @@ from torch import Tensor, nn
 
 from scigen.errors import UsageError
 
-__all__ = ["World", "average_gradients", "join", "leave"]
+__all__ = ["World", "average_gradients", "join", "lead_first", "leave"]
+
+Made = TypeVar("Made")
+_PATIENCE = timedelta(hours=12)  # for the lead, that prepares data while the others wait; torchrun ends them if it dies
 
 
 @dataclass(frozen=True)
@@ -41,8 +47,23 @@ def join(device: str = "auto") -> World:
     if size > 1:
         if chosen.type == "cpu":
             torch.set_num_threads(1)
-        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=_PATIENCE)
     return World(rank, size, chosen)
+
+
+def lead_first(world: World, make: Callable[[], Made]) -> Made:
+    """`make()` on the lead with all workers' cores, then on the others, which find in the cache what it left there."""
+    if not dist.is_initialized():
+        return make()
+    if not world.lead:
+        dist.barrier()
+        return make()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(world.size if world.device.type == "cpu" else threads)
+    made = make()
+    torch.set_num_threads(threads)
+    dist.barrier()
+    return made
 
 
 def leave() -> None:

@@ -180,8 +180,9 @@ def test_a_second_request_unwinds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 WORKER = """
-import torch
+import time, torch
 from pathlib import Path
+import scigen.run.begin as beginning
 from scigen.run.begin import begin
 from scigen.run.session import run_training
 from tests.run.tiny import *
@@ -191,6 +192,15 @@ out = Path(sys.argv[1])
 kept = []
 plan = Plan(config("train.steps=4", "train.bf16=false"), out, data=fixture_path())
 import scigen.run.session as session
+prepare, ready = beginning.training_task, out.parent / "ready"
+def prepared(*args):
+    if int(os.environ["RANK"]):
+        assert ready.exists(), "before the lead had prepared"
+    task = prepare(*args)
+    time.sleep(1)
+    ready.touch()
+    return task
+beginning.training_task = prepared
 def watched(plan, world, warn):
     trainer, origin = begin(plan, world, warn)
     kept.append(trainer)
@@ -203,7 +213,7 @@ save_file(kept[0].average() | dict(kept[0].network.named_parameters()), out / f"
 
 
 @pytest.mark.slow
-def test_two_workers_end_with_the_same_weights(tmp_path: Path) -> None:
+def test_two_workers_wait_for_the_lead_to_prepare_and_end_with_the_same_weights(tmp_path: Path) -> None:
     script = tmp_path / "worker.py"
     script.write_text(WORKER)
     out = tmp_path / "run"
