@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from scigen.cache import cache_dir
 from scigen.domains.points.codec import CloudCodec
 from scigen.domains.points.complete import seen_from
-from scigen.domains.points.latents import load_latents, save_latents
+from scigen.domains.points.latents import central, load_latents, save_latents
 from scigen.domains.points.memory import Memory
 from scigen.domains.points.process import Scale, joined
 from scigen.domains.shapes.camera import view_of
@@ -31,7 +32,10 @@ __all__ = ["Encoding", "encode_followers", "encode_scans", "encode_shapes"]
 
 POINTS = 2048  # of a whole shape that the encoder sees, as in its training
 _TOGETHER = 256
+_MODELS = 64  # shapes of a class among which one is chosen that the others follow
 _UNIT = Frame(np.zeros(3), 1.0)
+Pairs: TypeAlias = Sequence[tuple[int, int]]
+Encoder: TypeAlias = Callable[[Pairs], tuple[State, list[int]]]  # latents of some, and the numbers of their shapes
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,21 @@ class Encoding:
 def encode_shapes(how: Encoding) -> tuple[State, str]:
     """Every shape as latents of 2,048 of its points, other points each draw, and the identity of the result.
 
-    `pos`, `feat` and `category`, in the shapes' own frames.
+    `pos`, `feat` and `category`, in the shapes' own frames. The latents of a class follow one shape of it, the most
+    central of a few, so that what differs between them is the shapes and not where farthest points happened to lie.
     """
 
-    def encoded(codec: CloudCodec, pairs: Sequence[tuple[int, int]]) -> tuple[State, list[int]]:
-        return codec.encode_all([_sample(how, *pair) for pair in pairs]), [i for i, _ in pairs]
+    def encoder(codec: CloudCodec) -> Encoder:
+        places = torch.stack([_model(how, codec, k) for k in range(len(how.pool.categories))])
 
-    return _kept("shapes", how, _draws(how), encoded)
+        def encoded(pairs: Pairs) -> tuple[State, list[int]]:
+            shapes = [i for i, _ in pairs]
+            near = places[torch.from_numpy(how.pool.category[shapes])]
+            return codec.encode_all([_sample(how, *pair) for pair in pairs], near), shapes
+
+        return encoded
+
+    return _kept("shapes", how, _draws(how), encoder, "that follow one of their class")
 
 
 def encode_scans(how: Encoding) -> tuple[State, str]:
@@ -66,23 +78,27 @@ def encode_scans(how: Encoding) -> tuple[State, str]:
 
     `given` holds the latents of the scan in its own frame (`bounding_frame`), `pos` and `feat` those of the whole shape
     as seen from there: positions moved, features as in its own. `frame [M, 4]` is that frame, centre and scale, in the
-    unit frame of the whole, and `shape` the number of the shape in the pool. Every
-    other scan goes without normals, as many files do, of a shape and from shape to shape: the features of its latents
-    are others then. A scan of fewer points than latents is left out; raises `InputError` when all are.
+    unit frame of the whole, and `shape` the number of the shape in the pool. Every other scan goes without normals, as
+    many files do, of a shape and from shape to shape: the features of its latents are others then. A scan of fewer
+    points than latents is left out; raises `InputError` when all are.
     """
 
-    def encoded(codec: CloudCodec, pairs: Sequence[tuple[int, int]]) -> tuple[State, list[int]]:
+    def encoder(codec: CloudCodec) -> Encoder:
         least = codec.network.shape.latents
-        seen = {pair: cloud for pair in pairs if len(cloud := _scan(how, *pair)) >= least}
-        if not seen:
-            return State(), []
-        frames = [bounding_frame(cloud.points) for cloud in seen.values()]
-        given = codec.encode_all([Cloud(f.enter(c.points), c.normals) for f, c in zip(frames, seen.values())])
-        whole = seen_from(codec.encode_all([_sample(how, *pair) for pair in seen]), [_UNIT] * len(seen), frames)
-        frame = torch.tensor([[*f.center, f.scale] for f in frames])
-        return whole.replace(given=joined(given), given_mask=given.mask, frame=frame), [i for i, _ in seen]
 
-    return _kept("half-bare scans", how, _draws(how), encoded)
+        def encoded(pairs: Pairs) -> tuple[State, list[int]]:
+            seen = {pair: cloud for pair in pairs if len(cloud := _scan(how, *pair)) >= least}
+            if not seen:
+                return State(), []
+            frames = [bounding_frame(cloud.points) for cloud in seen.values()]
+            given = codec.encode_all([Cloud(f.enter(c.points), c.normals) for f, c in zip(frames, seen.values())])
+            whole = seen_from(codec.encode_all([_sample(how, *pair) for pair in seen]), [_UNIT] * len(seen), frames)
+            frame = torch.tensor(np.array([[*f.center, f.scale] for f in frames]))
+            return whole.replace(given=joined(given), given_mask=given.mask, frame=frame), [i for i, _ in seen]
+
+        return encoded
+
+    return _kept("half-bare scans", how, _draws(how), encoder)
 
 
 def encode_followers(how: Encoding, scans: State, scale: Scale, memory: Memory, near: Tensor) -> Tensor:
@@ -91,45 +107,39 @@ def encode_followers(how: Encoding, scans: State, scale: Scale, memory: Memory, 
     `scans` are those of `encode_scans` and the memory is in units of `scale`; positions and features side by side in
     stored units, as seen from the scans: `[M, R, K, 3 + F]`.
     """
-    shape, frames = scans["shape"].tolist(), [Frame(f[:3], float(f[3])) for f in scans["frame"].double().numpy()]
+    shape, frames = scans["shape"].tolist(), [Frame(f[:3], float(f[3])) for f in scans["frame"].numpy()]
 
-    def encoded(codec: CloudCodec, pairs: Sequence[tuple[int, int]]) -> tuple[State, list[int]]:
-        own = [frames[m] for m, _ in pairs]
-        clouds = [_sample(how, shape[m], how.draws + m * near.shape[1] + r) for m, r in pairs]
-        begin = scale.pos * memory.pos[torch.stack([near[m, r] for m, r in pairs])].double()
-        places = np.stack([f.leave(x) for f, x in zip(own, begin.numpy(), strict=True)])
-        followed = codec.encode_all(clouds, torch.from_numpy(places))
-        return seen_from(followed, [_UNIT] * len(own), own), [shape[m] for m, _ in pairs]
+    def encoder(codec: CloudCodec) -> Encoder:
+        def encoded(pairs: Pairs) -> tuple[State, list[int]]:
+            own = [frames[m] for m, _ in pairs]
+            clouds = [_sample(how, shape[m], how.draws + m * near.shape[1] + r) for m, r in pairs]
+            begin = (scale.pos * memory.pos[torch.stack([near[m, r] for m, r in pairs])]).numpy()
+            places = np.stack([f.leave(x) for f, x in zip(own, begin, strict=True)])
+            followed = codec.encode_all(clouds, torch.from_numpy(places))
+            return seen_from(followed, [_UNIT] * len(own), own), [shape[m] for m, _ in pairs]
 
-    pairs = [(m, r) for m in range(len(near)) for r in range(near.shape[1])]
+        return encoded
+
+    every = [(m, r) for m in range(len(near)) for r in range(near.shape[1])]
     told = hashlib.sha256(b"".join(x.contiguous().numpy().tobytes() for x in (near, memory.pos))).hexdigest()
-    x, _ = _kept("followers", how, pairs, encoded, told)
+    x, _ = _kept("followers", how, every, encoder, told)
     return joined(x).unflatten(0, near.shape)
 
 
-def _draws(how: Encoding) -> list[tuple[int, int]]:
-    """Every draw of every shape."""
-    return [(i, draw) for i in range(len(how.pool)) for draw in range(how.draws)]
-
-
 def _kept(
-    kind: str,
-    how: Encoding,
-    pairs: Sequence[tuple[int, int]],
-    encoded: Callable[[CloudCodec, Sequence[tuple[int, int]]], tuple[State, list[int]]],
-    of: str = "",
+    kind: str, how: Encoding, pairs: Pairs, encoder: Callable[[CloudCodec], Encoder], of: str = ""
 ) -> tuple[State, str]:
-    """What `encoded` makes of all `pairs` and the numbers of their shapes, or the same from the cache."""
+    """What is made of all `pairs`, or the same from the cache, under `kind` and `of`, what else it is made from."""
     made_from = f"{kind} {of} {how.draws} {how.seed} {POINTS} {latent_space(how.codec)} {how.pool.content}"
     key = hashlib.sha256(made_from.encode()).hexdigest()
     path = cache_dir() / "points" / "latents" / f"{key[:24]}.npz"
     if path.is_file():
         return load_latents(path)[0], key
-    codec = CloudCodec(how.codec.network.to(how.device))  # type: ignore[arg-type]  # a codec, says its card
+    encoded = encoder(CloudCodec(how.codec.network.to(how.device)))  # type: ignore[arg-type]  # a codec, says its card
     groups = [pairs[begin : begin + _TOGETHER] for begin in range(0, len(pairs), _TOGETHER)]
 
-    def run(group: Sequence[tuple[int, int]]) -> tuple[dict[str, np.ndarray], np.ndarray, list[int]]:
-        part, shapes = encoded(codec, group)
+    def run(group: Pairs) -> tuple[dict[str, np.ndarray], np.ndarray, list[int]]:
+        part, shapes = encoded(group)
         # Arrays, as tensors from another process each hold a file open.
         return {name: x.cpu().numpy() for name, x in part.fields.items()}, part.mask.cpu().numpy(), shapes
 
@@ -148,6 +158,18 @@ def _kept(
     make_folder(path.parent)
     save_latents(path, x, how.pool.categories)
     return x, key
+
+
+def _draws(how: Encoding) -> list[tuple[int, int]]:
+    """Every draw of every shape."""
+    return [(i, draw) for i in range(len(how.pool)) for draw in range(how.draws)]
+
+
+def _model(how: Encoding, codec: CloudCodec, category: int) -> Tensor:
+    """Places of the latents of the most central among the first `_MODELS` shapes of a class, `[K, 3]`."""
+    some = np.flatnonzero(how.pool.category == category)[:_MODELS].tolist()
+    pos = codec.encode_all([_sample(how, i, 0) for i in some])["pos"].cpu()
+    return pos[central(pos)]
 
 
 def _in_a_row(parts: Sequence[State]) -> State:
