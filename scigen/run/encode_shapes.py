@@ -8,6 +8,7 @@ from typing import cast
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from scigen.domains.meshes.latent_file import LatentShapes, load_shapes_file
 from scigen.domains.points.codec import CloudCodec
@@ -27,11 +28,12 @@ from scigen.state import State
 __all__ = ["encode_file", "encode_files", "read_latents"]
 
 
-def encode_file(path: Path, codec: Weights, device: str = "cpu") -> LatentShapes:
+def encode_file(path: Path, codec: Weights, device: str = "cpu", near: Tensor | None = None) -> LatentShapes:
     """The shape in a file as one latent shape: 2,048 points of a mesh's surface or of a cloud, always the same ones.
 
-    Raises `InputError` for what `read_shape` refuses, for a shape without extent or area, and for a cloud of fewer
-    points than the codec has latents; `ResourceError`.
+    Latents follow the places `near [1, K, 3]`, in unit frames both, where they are given. Raises `InputError` for what
+    `read_shape` refuses, for a shape without extent or area, and for a cloud of fewer points than the codec has
+    latents; `ResourceError`.
     """
     network = cast(PointCodec, codec.network).to(device)
     shape, rng = read_shape(path), np.random.default_rng(0)
@@ -41,7 +43,7 @@ def encode_file(path: Path, codec: Weights, device: str = "cpu") -> LatentShapes
             cloud = sample_surface(unit, POINTS, rng)[0]
         else:
             cloud = resample(unit, POINTS, rng) if len(unit) > POINTS else unit
-        latents = CloudCodec(network).encode(cloud)
+        latents = CloudCodec(network).encode_all([cloud], near)
     except ValueError as error:
         raise InputError(f"`{path}` cannot be encoded: {error}") from None
     return LatentShapes(latents.map(lambda x: x.cpu()), [frame], [path.stem], latent_space(codec))
@@ -67,13 +69,14 @@ def encode_files(paths: Sequence[Path], codec: Weights, device: str = "cpu") -> 
     return LatentShapes(latents, [frame for one in shapes for frame in one.frames], named, shapes[0].codec), failed
 
 
-def read_latents(path: Path, codec: Weights, device: str = "cpu") -> LatentShapes:
+def read_latents(path: Path, codec: Weights, device: str = "cpu", near: Tensor | None = None) -> LatentShapes:
     """Latent shapes from a file of them, or of the one shape in any other file. Raises as `encode_file` does.
 
-    Raises `InputError` too where the file was encoded by another codec.
+    Only a shape that is encoded here can follow the places `near`. Raises `InputError` too where the file was encoded
+    by another codec.
     """
     if path.suffix.lower() != ".npz" or "pos" not in read_npz(path):
-        return encode_file(path, codec, device)
+        return encode_file(path, codec, device, near)
     shapes, shape = load_shapes_file(path), codec.card["network"]
     if shapes.codec != (own := latent_space(codec)):
         raise InputError(

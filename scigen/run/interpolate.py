@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from scigen.domains.meshes.latent_file import LatentShapes
 from scigen.domains.meshes.surface import Extracted
@@ -57,14 +58,15 @@ class Outcome:
 
 
 def between(model: Model, request: Between) -> Outcome:
-    """Encode both shapes, walk from one to the other, decode.
+    """Encode both shapes, the latents of the second where those of the first lead to, walk between them, decode.
 
     Raises `InputError` for files that hold no shape or several, `UsageError` for a class that the weights do not know,
     and `NumericError` when not one shape on the way has a surface.
     """
     codec, scale, began = latent_codec(model), scale_on(model.weights, "scale"), time.perf_counter()
     network, category = model.weights.network.to(request.device), category_index(model.weights, request.category)
-    first, last = (_end(path, codec, request.device) for path in (request.first, request.last))
+    first = _end(request.first, codec, request.device)
+    last = _end(request.last, codec, request.device, first.latents["pos"])
     known = {} if category is None else {"category": torch.full((1,), category, device=request.device)}
     a, b = (scale.enter(end.latents.map(lambda v: v.to(request.device))).replace(**known) for end in (first, last))
     way = interpolate(network, request.plan, a, b, request.n)
@@ -103,8 +105,8 @@ def write_outcome(
     return document
 
 
-def _end(path: Path, codec: Weights, device: str) -> LatentShapes:
-    shapes = read_latents(path, codec, device)
+def _end(path: Path, codec: Weights, device: str, near: Tensor | None = None) -> LatentShapes:
+    shapes = read_latents(path, codec, device, near)
     if len(shapes) != 1:
         raise InputError(f"`{path}` holds {len(shapes)} shapes, and one is an end; encode that one alone.")
     return shapes
