@@ -31,6 +31,9 @@ def complete(
     resample: Annotated[
         bool, typer.Option("--resample", help="The decoded shape alone, exactly --points, spread evenly.")
     ] = False,
+    unknown_pose: Annotated[
+        bool, typer.Option("--unknown-pose", help="The cloud may lie in any pose: that of remembered scans is found.")
+    ] = False,
     category: Annotated[str | None, typer.Option(help="Class of the shape, where it is known.")] = None,
     weights: Annotated[str, typer.Option(help="Shipped name or .safetensors file.")] = "points-bridge",
     codec: Annotated[str | None, typer.Option(help="Weights of its codec [default: the one its card names].")] = None,
@@ -43,7 +46,7 @@ def complete(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of the table.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No table.")] = False,
 ) -> None:
-    """Complete a partial cloud (y up) by a Schroedinger bridge between latent points, offline.
+    """Complete a partial cloud (y up, or --unknown-pose) by a Schroedinger bridge between latent points, offline.
 
     Every completion holds the observed points, unchanged and first, then points that were added, each with its
     `uncertainty`: the mean distance to the other draws. Units, offset and precision are those of the file. Best first:
@@ -58,7 +61,7 @@ def complete(
     place = chosen_device(device)
 
     from scigen.run import weights as store
-    from scigen.run.complete import Request, complete_partial, load_bridge, write_outcome
+    from scigen.run.complete import Request, complete_partial, load_bridge, pose_finder, write_outcome
     from scigen.run.complete_meshes import write_meshes
     from scigen.run.draw import category_index
     from scigen.run.partial import read_partial
@@ -68,8 +71,11 @@ def complete(
     partial = read_partial(file)
     bridge = load_bridge(store.read(weights), codec)
     category_index(bridge.weights, category)  # a wrong name must not take the folder
-    request = Request(n, seed, mode, steps, points, category, not resample, place)
+    request = Request(n, seed, mode, steps, points, category, not resample, place, unknown_pose)
+    if unknown_pose:
+        pose_finder(bridge.weights)  # nor must weights that cannot find one
     config = {"n": n, "mode": mode, "steps": steps, "points": points, "category": category, "resample": resample}
+    config["unknown_pose"] = unknown_pose
     config |= {"mesh": suffix, "resolution": resolution} if mesh else {}
     decode = mesh_decoder(bridge.codec, resolution, place, decoder) if mesh else None
     with locked_folder(out) as folder:

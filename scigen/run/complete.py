@@ -13,8 +13,9 @@ import torch
 
 from scigen.domains.points.bridge import Start, draw_ode, draw_sde, observed, regress
 from scigen.domains.points.codec import CloudCodec
-from scigen.domains.points.complete import Completion, Draw, bridged, complete, looking
-from scigen.domains.points.memory import remembered, unpacked
+from scigen.domains.points.complete import Completion, Draw, Poses, bridged, complete, looking
+from scigen.domains.points.memory import Memory, remembered, unpacked
+from scigen.domains.points.pose import poses
 from scigen.domains.points.sampler import Plan, noised_belief
 from scigen.domains.shapes.frame import bounding_frame
 from scigen.domains.shapes.picture import write_contact_sheet
@@ -35,12 +36,13 @@ from scigen.solver.loop import ancestral
 from scigen.state import Rng, State
 
 __all__ = [
-    "Bridge", "Outcome", "Request", "complete_partial", "drawing", "load_bridge", "ranking", "start_of",
+    "Bridge", "Outcome", "Request", "complete_partial", "drawing", "load_bridge", "pose_finder", "ranking", "start_of",
     "write_outcome",
 ]  # fmt: skip
 
 _SOLVERS = {"sde": ancestral, "ode": dpmpp_2m}
 _SHOWN = 7  # completions in the picture
+_POSES = 4  # that an unknown one may be
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class Request:
     """What a user asks for: n completions, how they are drawn, and of how many points each decoded shape is.
 
     `mode` is `sde`, `ode`, or `regress`, a bridge's answer in one evaluation, the same for every draw. With `keep` the
-    observed points stay and decoded ones fill the rest; without, the decoded shape stands alone.
+    observed points stay and decoded ones fill the rest; without, the decoded shape stands alone. In an `unknown_pose`
+    the draws take in turn the poses that remembered scans suggest.
     """
 
     n: int = 4
@@ -67,6 +70,7 @@ class Request:
     category: str | None = None
     keep: bool = True
     device: str = "cpu"
+    unknown_pose: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,16 +93,18 @@ def load_bridge(weights: Weights, codec: str | None) -> Bridge:
 def complete_partial(bridge: Bridge, partial: Partial, request: Request) -> Outcome:
     """Draw, decode and rank. Draw k of a seed does not depend on n.
 
-    Raises `UsageError` for a class the weights do not know, `InputError` for a card that lacks what is needed or a
-    partial shape of fewer points than the codec has latents, and `NumericError` when no draw is finite.
+    Raises `UsageError` for a class the weights do not know or an unknown pose where they remember nothing, `InputError`
+    for a card that lacks what is needed or a partial shape of fewer points than the codec has latents, and
+    `NumericError` when no draw is finite.
     """
+    way = pose_finder(bridge.weights) if request.unknown_pose else None
     draw, began = drawing(bridge.weights, request), time.perf_counter()
     codec = CloudCodec(cast(PointCodec, bridge.codec.network).to(request.device), request.points)
     if len(partial.seen) < (least := codec.network.shape.latents):
         raise InputError(
             f"{len(partial.seen)} points are fewer than the {least} latent points of the codec; scan more."
         )
-    done = complete(partial.seen, codec, draw, request.n, request.seed, request.keep)
+    done = complete(partial.seen, codec, draw, request.n, request.seed, request.keep, way)
     return Outcome(done.ranked, done.failed, {"complete": time.perf_counter() - began})
 
 
@@ -128,13 +134,31 @@ def drawing(weights: Weights, request: Request) -> Draw:
             return regress(network, spread, known(x1))
         return {"sde": draw_sde, "ode": draw_ode}[request.mode](network, spread, known(x1), rng, request.steps)
 
-    return bridged(walk, scale, start_of(weights))
+    return bridged(walk, scale, start_of(weights, _POSES if request.unknown_pose else 1))
 
 
-def start_of(weights: Weights) -> Start:
-    """What a bridge sets out from, as its card says. Raises `InputError` for a memory that cannot be used."""
+def pose_finder(weights: Weights) -> Poses:
+    """The poses in which the memory of a bridge knows scans like one that is given, at most four.
+
+    Raises `UsageError` for weights that remember nothing, and `InputError` for a memory that cannot be used.
+    """
+    if weights.card.get("start") != "remembered":
+        raise UsageError(f"'{weights.path}' remembers no scans to find a pose by; give weights of `start: remembered`.")
+    memory, scale = _memory(weights), scale_on(weights, "scale")
+    return lambda seen: poses(memory, scale.enter(seen)["pos"][0], _POSES)
+
+
+def start_of(weights: Weights, ways: int = 1) -> Start:
+    """What a bridge sets out from, as its card says, for draws in turn from a scan turned in `ways`.
+
+    Raises `InputError` for a memory that cannot be used.
+    """
     if weights.card.get("start") != "remembered":
         return observed
+    return remembered(_memory(weights), ways)
+
+
+def _memory(weights: Weights) -> Memory:
     try:
         memory = unpacked(weights.kept)
         found, wanted = memory.feat.shape[1:], (weights.card["codec"]["latents"], weights.card["network"]["features"])
@@ -144,7 +168,7 @@ def start_of(weights: Weights) -> Start:
         raise InputError(
             f"The memory in '{weights.path}' cannot be used ({error}); train and export it again."
         ) from None
-    return remembered(memory)
+    return memory
 
 
 def write_outcome(
@@ -185,12 +209,13 @@ def ranking(outcome: Outcome, partial: Partial) -> list[dict[str, Any]]:
     """A row for each completion, best first; distances in the units of the file.
 
     `agreement` and `farthest` are the mean and the largest distance from an observed point to the decoded shape,
-    `uncertainty` is the mean over the added points.
+    `uncertainty` is the mean over the added points. A row vector upright, times `turn`, points as in the file.
     """
     rows: list[dict[str, Any]] = []
     for rank, one in enumerate(outcome.ranked, start=1):
         row: dict[str, Any] = {"file": f"completion_{rank}.ply", "draw": one.index}
         row |= {name: partial.frame.scale * getattr(one, name) for name in ("agreement", "farthest")}
+        row["turn"] = one.turn.tolist()
         added = len(one.cloud) - one.kept
         unsure = None if one.uncertainty is None or not added else float(one.uncertainty[one.kept :].mean())
         row["uncertainty"] = None if unsure is None else partial.frame.scale * unsure

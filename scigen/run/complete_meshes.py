@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ def write_meshes(outcome: Outcome, partial: Partial, decoder: MeshDecoder, suffi
             failed[one.index] = str(error)
             continue
         name = f"completion_{rank}.{suffix}"
-        save_mesh(folder / name, placed(found.mesh, outer(one.frame, partial.frame)))
+        lying = replace(found.mesh, vertices=found.mesh.vertices @ one.turn)
+        save_mesh(folder / name, placed(lying, outer(one.frame, partial.frame)))
         shown[f"completion {rank}"] = found.mesh
         rows += mesh_rows([name], [found])
     write_json(folder / "meshes.json", rows)

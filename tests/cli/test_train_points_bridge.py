@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,28 @@ def test_a_bridge_with_a_memory_trains_from_any_weights_and_keeps_what_it_rememb
     save_shapes(tmp_path / "one.npz", packed(2, 300))
     assert on_latents("bridge", tmp_path / "one.npz", tmp_path / "bad", place.codec, **settings) == 3
     assert "nothing to recall for a scan of that shape; give more shapes" in capsys.readouterr().err
+
+
+def test_a_scan_in_unknown_pose_needs_weights_that_remember(place: Place, tmp_path: Path, capsys) -> None:
+    settings = {"memory": 4, "train.seed": 5}
+    for start in ("observed", "remembered"):
+        assert on_latents("bridge", place.meshes, tmp_path / start, place.codec, start=start, **settings) == 0
+    cloud = Cloud(np.random.default_rng(0).normal(size=(90, 3)) * [1, 2, 4])
+    write_cloud(tmp_path / "scan.ply", cloud)
+
+    def complete(start: str, out: str) -> int:
+        line = ["complete", tmp_path / "scan.ply", "--weights", tmp_path / start / "weights.safetensors", "--n", 3]
+        return run([str(word) for word in [*line, "--unknown-pose", "--mesh", "--out", tmp_path / out, "--quiet"]])
+
+    assert complete("observed", "refused") == 2
+    assert "remembers no scans to find a pose by" in capsys.readouterr().err and not (tmp_path / "refused").exists()
+    assert complete("remembered", "out") in (0, 4), "an untrained shape may enclose nothing"
+    told = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert told["config"]["unknown_pose"] is True
+    for row in told["ranking"]:
+        turn = np.array(row["turn"])
+        assert np.allclose(turn @ turn.T, np.eye(3), atol=1e-5) and not np.allclose(turn, np.eye(3), atol=1e-2)
+        assert np.allclose(read_cloud(tmp_path / "out" / row["file"]).points[:90], cloud.points)
 
 
 def test_a_bridge_that_knows_one_shape_completes_it(

@@ -3,7 +3,8 @@
 The frame of the whole shape is not known, so everything happens in that of the partial cloud, the bounding sphere of
 what was observed: a whole shape may reach out of it, and where and how large it is are part of what is drawn. Features
 are those of the codec in the whole shape's own frame, in training (`seen_from`) and, found again from the positions
-drawn, in decoding (`own_frame`): the codec only ever meets shapes of its size.
+drawn, in decoding (`own_frame`): the codec only ever meets shapes of its size. A scan in unknown pose is first turned
+as shapes stand, in as many ways as `Poses` finds, and what is drawn is turned back.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import torch
 
-from scigen.domains.points.bridge import Start, observed, repeated, with_start
+from scigen.domains.points.bridge import Start, observed, with_start
 from scigen.domains.points.process import Scale, joined
 from scigen.domains.points.sampler import split
 from scigen.domains.shapes.frame import Frame, bounding_frame
@@ -24,12 +25,13 @@ from scigen.io.shape import Cloud
 from scigen.state import Rng, State, generator
 
 __all__ = [
-    "Codec", "Completed", "Completion", "Draw", "bridged", "complete", "keep_observed", "looking", "own_frame",
+    "Codec", "Completed", "Completion", "Draw", "Poses", "bridged", "complete", "keep_observed", "looking", "own_frame",
     "seen_from",
 ]  # fmt: skip
 
 REPLACED = 2.0  # decoded points this many spacings from an observed one, or nearer, make room for it
 
+Poses: TypeAlias = Callable[[State], torch.Tensor]  # a scan's latents -> R [H, 3, 3], best first: x @ R stands upright
 Draw: TypeAlias = Callable[[State, Sequence[torch.Generator]], State]  # the partial cloud's latents, n times -> n draws
 
 
@@ -48,8 +50,8 @@ class Completion:
 
     `agreement` is the mean distance from an observed point to the decoded shape, `farthest` the largest (UHD). Of every
     point `uncertainty [P]` is the mean distance to the other draws, 0 where it was observed; None with one draw. The
-    first `kept` points are those of the input. `latents`, a batch of one, are the whole shape in a frame of its own,
-    and `frame` leads from there to the units of the input.
+    first `kept` points are those of the input. `latents`, a batch of one, are the whole shape upright in a frame of its
+    own: a point x there is `frame.leave(x @ turn)` in the units of the input.
     """
 
     index: int
@@ -60,6 +62,7 @@ class Completion:
     kept: int
     latents: State
     frame: Frame
+    turn: np.ndarray  # [3, 3]
 
 
 @dataclass(frozen=True)
@@ -70,19 +73,25 @@ class Completed:
     failed: Mapping[int, str]
 
 
-def complete(partial: Cloud, codec: Codec, draw: Draw, n: int, seed: int, keep: bool = True) -> Completed:
+def complete(
+    partial: Cloud, codec: Codec, draw: Draw, n: int, seed: int, keep: bool = True, poses: Poses | None = None
+) -> Completed:
     """`n` completions of `partial`, whatever its units and place; draw k of a seed does not depend on n.
 
-    Without `keep` they are the decoded shapes, spread evenly, and no observed point is among theirs. Raises ValueError
-    for a cloud without extent and NumericError when no draw is finite.
+    Without `keep` they are the decoded shapes, spread evenly, and no observed point is among theirs. Without `poses`
+    the cloud stands upright; with H of them draw k takes the (k mod H)-th. Raises ValueError for a cloud without extent
+    and NumericError when no draw is finite.
     """
     if n < 1:
         raise ValueError(f"`n` must be at least 1, got {n}.")
     frame = bounding_frame(partial.points)
-    seen = codec.encode(Cloud(frame.enter(partial.points), partial.normals))
-    drawn = split(draw(repeated(seen, n), [generator(seed, k) for k in range(n)]), range(n))
+    unit = Cloud(frame.enter(partial.points), partial.normals)
+    turns = [np.eye(3)] if poses is None else [np.asarray(r, np.float64) for r in poses(codec.encode(unit))]
+    seen = [codec.encode(_turned(unit, turn)) for turn in turns[:n]]
+    rows = _in_a_row([seen[k % len(seen)] for k in range(n)])
+    drawn = split(draw(rows, [generator(seed, k) for k in range(n)]), range(n))
     failed = {d.index: d.reason for d in drawn if d.reason is not None}
-    wholes = {d.index: _whole(codec, d.shape, frame) for d in drawn if d.shape is not None}
+    wholes = {d.index: _whole(codec, d.shape, frame, turns[d.index % len(turns)]) for d in drawn if d.shape is not None}
     if not wholes:
         raise NumericError(f"None of {n} draws is finite; the weights or the solver settings are broken.")
     decoded = {k: _decoded(codec, *whole) for k, whole in wholes.items()}
@@ -146,8 +155,20 @@ def keep_observed(partial: Cloud, decoded: Cloud) -> tuple[Cloud, np.ndarray]:
     return Cloud(points, np.concatenate([partial.normals, decoded.normals[added].astype(np.float32)])), added
 
 
-def _whole(codec: Codec, latents: State, frame: Frame) -> tuple[State, Frame]:
-    """One draw in a frame of its own, and that frame in the units of the input.
+def _turned(cloud: Cloud, turn: np.ndarray) -> Cloud:
+    """The cloud with every row multiplied by the rotation."""
+    points, normals = ((None if x is None else (x @ turn).astype(x.dtype)) for x in (cloud.points, cloud.normals))
+    assert points is not None
+    return Cloud(points, normals)
+
+
+def _in_a_row(states: Sequence[State]) -> State:
+    fields = {name: torch.cat([x[name] for x in states]) for name in ("pos", "feat")}
+    return State(fields, torch.cat([x.mask for x in states]))
+
+
+def _whole(codec: Codec, latents: State, frame: Frame, turn: np.ndarray) -> tuple[State, Frame, np.ndarray]:
+    """One draw upright in a frame of its own, that frame in the units of the input, and the turn from there.
 
     Latents lie a little inside the shape, the more so where they follow those of another: what they decode to in their
     own frame tells the shape's.
@@ -155,18 +176,25 @@ def _whole(codec: Codec, latents: State, frame: Frame) -> tuple[State, Frame]:
     inner, unit = own_frame(latents), Frame(np.zeros(3), 1.0)
     (cloud,) = codec.decode(seen_from(latents, [unit], [inner]))
     own = bounding_frame(inner.leave(cloud.points))
-    moved = seen_from(latents, [unit], [own])
-    return moved, Frame(frame.leave(own.center[None])[0], frame.scale * own.scale)
+    moved, back = seen_from(latents, [unit], [own]), turn.T
+    return moved, Frame(frame.leave(own.center[None] @ back)[0], frame.scale * own.scale), back
 
 
-def _decoded(codec: Codec, latents: State, frame: Frame) -> Cloud:
+def _decoded(codec: Codec, latents: State, frame: Frame, turn: np.ndarray) -> Cloud:
     """One draw as a cloud in the units of the input."""
     (cloud,) = codec.decode(latents)
-    return Cloud(frame.leave(cloud.points).astype(np.float32), cloud.normals)
+    back = _turned(cloud, turn)
+    return Cloud(frame.leave(back.points).astype(np.float32), back.normals)
 
 
 def _judged(
-    index: int, decoded: Mapping[int, Cloud], partial: Cloud, keep: bool, latents: State, frame: Frame
+    index: int,
+    decoded: Mapping[int, Cloud],
+    partial: Cloud,
+    keep: bool,
+    latents: State,
+    frame: Frame,
+    turn: np.ndarray,
 ) -> Completion:
     """Draw `index` beside what was observed and beside the other draws."""
     whole = decoded[index]
@@ -175,7 +203,7 @@ def _judged(
     kept = len(partial) if keep else 0
     others = [_nearest(other.points, whole.points[added]) for k, other in decoded.items() if k != index]
     unsure = np.concatenate([np.zeros(kept), np.mean(others, 0)]) if others else None
-    return Completion(index, cloud, float(off.mean()), float(off.max()), unsure, kept, latents, frame)
+    return Completion(index, cloud, float(off.mean()), float(off.max()), unsure, kept, latents, frame, turn)
 
 
 def _nearest(points: np.ndarray, queries: np.ndarray) -> np.ndarray:

@@ -25,7 +25,10 @@ from torch import Tensor
 from scigen.domains.points.bridge import Start
 from scigen.state import State
 
-__all__ = ["AROUND", "SHORTLIST", "Memory", "chosen", "memorised", "packed", "recall", "remembered", "unpacked"]
+__all__ = [
+    "AROUND", "SHORTLIST", "Memory", "apart", "chosen", "memorised", "packed", "recall", "remembered", "unpacked",
+    "waves",
+]  # fmt: skip
 
 AROUND = 4  # remembered wholes that draws set out from, in turn
 SHORTLIST = 64  # pairs whose tokens are compared one by one
@@ -103,30 +106,31 @@ def recall(memory: Memory, scans: Tensor, count: int, own: Tensor | None = None)
     `own [B]` is the pair that a scan must not find, its shape's own, and -1 where there is none; there must be one
     pair more than `count` then.
     """
-    waves = _waves(memory.scan)
+    known = waves(memory.scan)
     near = []
     for begin in range(0, len(scans), _TOGETHER):
         some = scans[begin : begin + _TOGETHER].float().cpu()
-        apart = torch.cdist(_waves(some), waves)
+        unlike = torch.cdist(waves(some), known)
         if own is not None:
             barred = own[begin : begin + _TOGETHER]
-            apart[torch.nonzero(barred >= 0)[:, 0], barred[barred >= 0]] = torch.inf
-        short = apart.topk(min(SHORTLIST, len(memory)), largest=False)
-        away = _away(some, memory.scan[short.indices], memory.pos[short.indices])
+            unlike[torch.nonzero(barred >= 0)[:, 0], barred[barred >= 0]] = torch.inf
+        short = unlike.topk(min(SHORTLIST, len(memory)), largest=False)
+        away = apart(some[:, None], memory.scan[short.indices], memory.pos[short.indices])
         away = torch.where(short.values.isfinite(), away, torch.inf)
         near.append(short.indices.gather(1, away.topk(min(count, len(memory)), largest=False).indices))
     return torch.cat(near)
 
 
-def remembered(memory: Memory) -> Start:
+def remembered(memory: Memory, poses: int = 1) -> Start:
     """Draws set out from the wholes recalled for the scan, in turn: draw k from the k-th, after `AROUND` from the
-    first again. Each draw of a cloud is a row of the state, so row k is draw k.
+    first again. Each draw of a cloud is a row of the state, so row k is draw k. Where the scan comes in several
+    `poses`, row after row, each sets out from the first before any from the second.
     """
 
     def begin(partial: State) -> State:
         near = recall(memory, partial["pos"], AROUND)
-        each = torch.arange(len(near))
-        found = memory.whole(near[each, each % near.shape[1]])
+        each = torch.arange(len(near)) // poses
+        found = memory.whole(near[torch.arange(len(near)), each % near.shape[1]])
         return State(
             {name: x.to(partial[name]) for name, x in found.fields.items()}, found.mask.to(partial.mask.device)
         )
@@ -141,7 +145,7 @@ def _fit(tensors: Mapping[str, Tensor]) -> bool:
     return steps and scan.shape == pos.shape == (*feat.shape[:-1], 3) and pos.dim() == 3 and pos.numel() > 0
 
 
-def _waves(pos: Tensor) -> Tensor:
+def waves(pos: Tensor) -> Tensor:
     """Blurred densities of clouds `[B, N, 3]` as coefficients of plane waves `[B, 256]`, of k and -k only one."""
     span = range(-_WAVES, _WAVES + 1)
     half = [k for k in product(span, span, span) if k > (0, 0, 0) and math.hypot(*k) <= _WAVES]
@@ -154,10 +158,10 @@ def _waves(pos: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def _away(scans: Tensor, known: Tensor, wholes: Tensor) -> Tensor:
-    """How far scans `[B, N, 3]` are from pairs of theirs, `known` and `wholes [B, S, K, 3]`: `[B, S]`."""
-    between, beyond = (_squares(scans[:, None], x) for x in (known, wholes))
-    return between.amin(3).mean(2) + between.amin(2).mean(2) + beyond.amin(3).mean(2)
+def apart(scans: Tensor, known: Tensor, wholes: Tensor) -> Tensor:
+    """How far scans `[..., N, 3]` are from remembered pairs, `known` and `wholes [..., K, 3]`: `[...]`."""
+    between, beyond = (_squares(scans, x) for x in (known, wholes))
+    return between.amin(-1).mean(-1) + between.amin(-2).mean(-1) + beyond.amin(-1).mean(-1)
 
 
 def _squares(a: Tensor, b: Tensor) -> Tensor:

@@ -159,6 +159,30 @@ def test_decoded_points_make_room_for_observed_ones():
     assert one_sided.cloud.normals is None, "half of the normals are no normals"
 
 
+def test_what_lies_in_another_pose_is_turned_for_the_network_and_back():
+    turns = torch.linalg.qr(torch.randn(2, 3, 3, generator=torch.Generator().manual_seed(3)))[0]
+    codec, partial, upright = Spheres(), scan(), oracle()
+    asked = []
+
+    def draw(seen: State, rngs) -> State:
+        asked.append(seen["pos"])
+        pos = upright(seen, rngs)["pos"]
+        return seen.replace(pos=torch.stack([x @ turns[k % 2] for k, x in enumerate(pos)]))
+
+    done = complete(partial, codec, draw, 3, 0, poses=lambda seen: turns)
+    straight = complete(partial, codec, upright, 1, 0).ranked[0]
+    lying = codec.encode(Cloud(bounding_frame(partial.points).enter(partial.points)))["pos"][0]
+    assert all(torch.allclose(asked[0][k], lying @ turns[k % 2], atol=1e-5) for k in range(3))
+    for one in done.ranked:
+        assert np.array_equal(one.cloud.points[: len(partial)], partial.points)
+        assert off(one.cloud.points).max() < 3e-3 * RADIUS
+        assert one.agreement == pytest.approx(straight.agreement, rel=0.05)
+        outward = (one.cloud.points - CENTER) / RADIUS
+        assert np.abs(outward - one.cloud.normals).max() < 0.01, "normals turn as well"
+        back = one.frame.leave(one.latents["pos"][0].numpy() @ one.turn)
+        assert off(back).max() < 3e-3 * RADIUS and np.allclose(one.turn, turns[one.index % 2].numpy().T)
+
+
 def test_latents_move_between_frames():
     pos = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))
     mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
