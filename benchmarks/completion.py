@@ -30,9 +30,10 @@ import numpy as np
 from scigen.domains.points.baselines import mirrored, recalled
 from scigen.domains.points.codec import CloudCodec
 from scigen.domains.points.collect import Item, fingerprint
-from scigen.domains.points.complete import Draw, bridged, complete
+from scigen.domains.points.complete import Draw, Poses, bridged, complete
 from scigen.domains.points.floors import chamfer_floor
 from scigen.domains.points.pairs import distances, regions
+from scigen.domains.points.pose import rotations
 from scigen.domains.points.scores import Terms, mean_estimate
 from scigen.domains.shapes.camera import scan
 from scigen.domains.shapes.identity import shape_rng
@@ -46,7 +47,7 @@ from scigen.metrics.completion import mutual_difference
 from scigen.nn.point_codec import PointCodec
 from scigen.parallel import one_each_core
 from scigen.run import weights as store
-from scigen.run.complete import Bridge, Request, drawing, load_bridge, start_of
+from scigen.run.complete import Bridge, Request, drawing, load_bridge, pose_finder, start_of
 from scigen.run.draw import scale_on
 from scigen.run.encode import Encoding, encode_scans
 from scigen.run.shape_pool import Pool, shape_sets
@@ -138,10 +139,15 @@ def by_codec(codec: CloudCodec, case: Case) -> list[Cloud]:
     return list(codec.decode(codec.encode(Cloud(seen.astype(np.float32)))))
 
 
-def completed(codec: CloudCodec, draw: Draw, n: int, best: bool, case: Case) -> list[Cloud]:
-    """Decoded shapes of n draws in the order of their rank, or the one that agrees best with the scan."""
-    ranked = complete(case.partial, codec, draw, n, case.seed, keep=False).ranked
-    return [one.cloud for one in (ranked[:1] if best else ranked)]
+def completed(codec: CloudCodec, draw: Draw, n: int, best: bool, case: Case, poses: Poses | None = None) -> list[Cloud]:
+    """Decoded shapes of n draws in the order of their rank, or the one that agrees best with the scan.
+
+    With `poses` the scan is turned at random before, and the answers are turned back.
+    """
+    turn = rotations(10_000)[shape_rng(case.seed, case.id, 3).integers(10_000)].numpy() if poses else np.eye(3)
+    lying = Cloud((case.partial.points @ turn).astype(np.float32), None)
+    ranked = complete(lying if poses else case.partial, codec, draw, n, case.seed, False, poses).ranked
+    return [Cloud((one.cloud.points @ turn.T).astype(np.float32)) for one in (ranked[:1] if best else ranked)]
 
 
 def rows_of(label: str, method: Method, cases: Sequence[Case], several: bool = False) -> list[Row]:
@@ -215,9 +221,11 @@ def beginning(weights: store.Weights) -> Draw:
 def methods(args: argparse.Namespace, bridge: Bridge) -> dict[str, tuple[Callable[[], Method], bool]]:
     """What makes each method by its label, and whether it draws several; nothing is made before it is asked for."""
     codec = CloudCodec(cast(PointCodec, bridge.codec.network), TRUTH)
+    poses = pose_finder(bridge.weights) if args.unknown_pose else None
 
     def drawn(weights: store.Weights, mode: str, n: int) -> Method:
-        return bind(completed, codec, drawing(weights, Request(mode=mode, steps=args.steps)), n, False)
+        draw = drawing(weights, Request(mode=mode, steps=args.steps, unknown_pose=args.unknown_pose))
+        return bind(completed, codec, draw, n, False, poses=poses)
 
     def gaussian(mode: str, n: int) -> Method:
         return drawn(load_bridge(store.read(args.gaussian), str(bridge.codec.path)).weights, mode, n)
@@ -240,10 +248,11 @@ def methods(args: argparse.Namespace, bridge: Bridge) -> dict[str, tuple[Callabl
 
 def protocol(args: argparse.Namespace, bridge: Bridge, shapes: PackedShapes, cases: Sequence[Case]) -> str:
     """Everything a figure of the table must be read with."""
+    turned = ", turned at random for the networks" if args.unknown_pose else ""
     seen = fingerprint([Item(c.id, x, None) for c in cases for x in (c.partial.points, c.truth.points)])
     return (
         f"{len(cases)} test shapes of `{shapes.name}` ({shapes.content_hash()[:12]}); whole shape's frame, sphere of"
-        f" diameter 1; scan {SEEN:,} points {'with' if args.normals else 'without'} normals; truth"
+        f" diameter 1; scan {SEEN:,} points {'with' if args.normals else 'without'} normals{turned}; truth"
         f" {len(cases[0].truth.points):,} points; F at {TERMS.tau:g}; {args.steps} steps; seed {args.seed}; clouds"
         f" {seen}; weights {bridge.weights.path.stem}, codec {bridge.codec.path.stem}; 95 % bootstrap"
         " intervals over shapes"
@@ -272,6 +281,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=4)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--normals", action="store_true")
+    parser.add_argument("--unknown-pose", action="store_true", help="turn each scan at random before a network sees it")
     parser.add_argument("--methods", nargs="*", help="labels of the rows to measure [all]")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
