@@ -47,7 +47,7 @@ from scigen.metrics.completion import mutual_difference
 from scigen.nn.point_codec import PointCodec
 from scigen.parallel import one_each_core
 from scigen.run import weights as store
-from scigen.run.complete import Bridge, Request, drawing, load_bridge, pose_finder, start_of
+from scigen.run.complete import FIT, Bridge, Request, drawing, fitting, load_bridge, pose_finder, start_of
 from scigen.run.draw import scale_on
 from scigen.run.encode import Encoding, encode_scans
 from scigen.run.shape_pool import Pool, shape_sets
@@ -139,14 +139,17 @@ def by_codec(codec: CloudCodec, case: Case) -> list[Cloud]:
     return list(codec.decode(codec.encode(Cloud(seen.astype(np.float32)))))
 
 
-def completed(codec: CloudCodec, draw: Draw, n: int, best: bool, case: Case, poses: Poses | None = None) -> list[Cloud]:
-    """Decoded shapes of n draws in the order of their rank, or the one that agrees best with the scan.
+def completed(
+    codec: CloudCodec, draw: Draw, n: int, best: bool, case: Case, poses: Poses | None = None, steps: int = 0
+) -> list[Cloud]:
+    """Decoded shapes of n draws, fitted in so many steps, in the order of their rank, or the one that agrees best.
 
     With `poses` the scan is turned at random before, and the answers are turned back.
     """
     turn = rotations(10_000)[shape_rng(case.seed, case.id, 3).integers(10_000)].numpy() if poses else np.eye(3)
     lying = Cloud((case.partial.points @ turn).astype(np.float32), None)
-    ranked = complete(lying if poses else case.partial, codec, draw, n, case.seed, False, poses).ranked
+    partial = lying if poses else case.partial
+    ranked = complete(partial, codec, draw, n, case.seed, False, poses, fitting(codec, steps)).ranked
     return [Cloud((one.cloud.points @ turn.T).astype(np.float32)) for one in (ranked[:1] if best else ranked)]
 
 
@@ -223,25 +226,31 @@ def methods(args: argparse.Namespace, bridge: Bridge) -> dict[str, tuple[Callabl
     codec = CloudCodec(cast(PointCodec, bridge.codec.network), TRUTH)
     poses = pose_finder(bridge.weights) if args.unknown_pose else None
 
-    def drawn(weights: store.Weights, mode: str, n: int) -> Method:
-        draw = drawing(weights, Request(mode=mode, steps=args.steps, unknown_pose=args.unknown_pose))
-        return bind(completed, codec, draw, n, False, poses=poses)
+    def nearest(steps: int = 0) -> Method:
+        return bind(completed, codec, memory(bridge, args.training, args.recall), RANKED, True, steps=steps)
 
-    def gaussian(mode: str, n: int) -> Method:
-        return drawn(load_bridge(store.read(args.gaussian), str(bridge.codec.path)).weights, mode, n)
+    def drawn(mode: str, n: int, steps: int = 0, weights: store.Weights = bridge.weights) -> Method:
+        draw = drawing(weights, Request(mode=mode, steps=args.steps, unknown_pose=args.unknown_pose))
+        return bind(completed, codec, draw, n, False, poses=poses, steps=steps)
+
+    def gaussian(mode: str, n: int, steps: int = 0) -> Method:
+        return drawn(mode, n, steps, load_bridge(store.read(args.gaussian), str(bridge.codec.path)).weights)
 
     made: dict[str, tuple[Callable[[], Method], bool]] = {
         "the scan": (lambda: lambda case: [case.partial], False),
         "the scan and its mirror image": (lambda: lambda case: [mirrored(case.partial)], False),
-        "retrieval": (lambda: bind(completed, codec, memory(bridge, args.training, args.recall), RANKED, True), False),
+        "retrieval": (nearest, False),
         "where the bridge begins": (lambda: bind(completed, codec, beginning(bridge.weights), 1, False), False),
-        "deterministic network": (lambda: drawn(bridge.weights, "regress", 1), False),
     }
+    walks: dict[str, tuple[Callable[..., Method], bool]] = {"deterministic network": (bind(drawn, "regress", 1), False)}
     if args.gaussian:
-        made["diffusion from noise, ODE"] = (lambda: gaussian("ode", 1), False)
-        made["diffusion from noise, SDE"] = (lambda: gaussian("sde", args.draws), True)
-    made["bridge, ODE"] = (lambda: drawn(bridge.weights, "ode", 1), False)
-    made["bridge, SDE"] = (lambda: drawn(bridge.weights, "sde", args.draws), True)
+        walks["diffusion from noise, ODE"] = (bind(gaussian, "ode", 1), False)
+        walks["diffusion from noise, SDE"] = (bind(gaussian, "sde", args.draws), True)
+    walks |= {"bridge, ODE": (bind(drawn, "ode", 1), False), "bridge, SDE": (bind(drawn, "sde", args.draws), True)}
+    made |= walks
+    if args.fit:
+        fits = {"retrieval": (nearest, False), **walks}
+        made |= {f"{label}, fitted": (bind(make, steps=args.fit), many) for label, (make, many) in fits.items()}
     made["codec ceiling"] = (lambda: bind(by_codec, codec), False)
     return made
 
@@ -253,9 +262,9 @@ def protocol(args: argparse.Namespace, bridge: Bridge, shapes: PackedShapes, cas
     return (
         f"{len(cases)} test shapes of `{shapes.name}` ({shapes.content_hash()[:12]}); whole shape's frame, sphere of"
         f" diameter 1; scan {SEEN:,} points {'with' if args.normals else 'without'} normals{turned}; truth"
-        f" {len(cases[0].truth.points):,} points; F at {TERMS.tau:g}; {args.steps} steps; seed {args.seed}; clouds"
-        f" {seen}; weights {bridge.weights.path.stem}, codec {bridge.codec.path.stem}; 95 % bootstrap"
-        " intervals over shapes"
+        f" {len(cases[0].truth.points):,} points; F at {TERMS.tau:g}; {args.steps} steps, {args.fit} to fit; seed"
+        f" {args.seed}; clouds {seen}; weights {bridge.weights.path.stem}, codec {bridge.codec.path.stem}; 95 %"
+        " bootstrap intervals over shapes"
     )
 
 
@@ -280,6 +289,7 @@ def main() -> None:
     parser.add_argument("--shapes", type=int, default=200)
     parser.add_argument("--draws", type=int, default=4)
     parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--fit", type=int, default=FIT, help="steps of the rows that are fitted to the scan")
     parser.add_argument("--normals", action="store_true")
     parser.add_argument("--unknown-pose", action="store_true", help="turn each scan at random before a network sees it")
     parser.add_argument("--methods", nargs="*", help="labels of the rows to measure [all]")

@@ -78,17 +78,22 @@ def test_every_row_runs_on_weights_of_a_few_thousand_parameters(
     bridge = tiny.remembering(tmp_path / "weights", **recipe)
     card = {**tiny.of_codec(tiny.codec(tmp_path / "weights")), "start": "noise"}
     noise = tiny.export(tmp_path / "weights" / "noise.safetensors", "points-bridge", tiny.LATENT, **card)
-    words = ["--weights", bridge, "--gaussian", noise, "--data", "ellipsoids", "--draws", "2", "--steps", "2"]
+    words = ["--weights", bridge, "--gaussian", noise, "--data", "ellipsoids"]
+    words += ["--draws", "2", "--steps", "2", "--fit", "2"]
     monkeypatch.setattr(sys, "argv", ["completion", *map(str, words)])
     completion.main()
     out = capsys.readouterr().out
     assert out.startswith("1 test shapes of `ellipsoids`") and "truth 900 points" in out
     labels = [text.split("|")[1].strip() for text in out.splitlines() if text.startswith("|")]
-    assert labels[2:18] == [
+    assert labels[2:28] == [
         "the scan", "the scan and its mirror image", "retrieval", "where the bridge begins", "deterministic network",
         "diffusion from noise, ODE", "diffusion from noise, SDE, mean of 2", "diffusion from noise, SDE, first ranked",
         "diffusion from noise, SDE, best of 2", "bridge, ODE", "bridge, SDE, mean of 2", "bridge, SDE, first ranked",
-        "bridge, SDE, best of 2", "codec ceiling", "sampling floor", "CD / floor",
+        "bridge, SDE, best of 2", "retrieval, fitted", "deterministic network, fitted",
+        "diffusion from noise, ODE, fitted", "diffusion from noise, SDE, fitted, mean of 2",
+        "diffusion from noise, SDE, fitted, first ranked", "diffusion from noise, SDE, fitted, best of 2",
+        "bridge, ODE, fitted", "bridge, SDE, fitted, mean of 2", "bridge, SDE, fitted, first ranked",
+        "bridge, SDE, fitted, best of 2", "codec ceiling", "sampling floor", "CD / floor",
     ]  # fmt: skip
     again = ["completion", *map(str, words), "--methods", "the scan"]
     monkeypatch.setattr(sys, "argv", again)

@@ -27,6 +27,7 @@ def complete(
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("out/complete"),
     mode: Annotated[str, typer.Option(help="sde: diverse; ode: noise drawn once, closer to the likeliest.")] = "sde",
     steps: Annotated[int, typer.Option(min=1, help="Steps of the bridge.")] = 10,
+    fit: Annotated[int, typer.Option(min=0, help="Steps that fit each draw to the observed points; 0: as drawn.")] = 20,
     points: Annotated[int, typer.Option(min=64, max=MOST, help="Points of a decoded shape.")] = 8192,
     resample: Annotated[
         bool, typer.Option("--resample", help="The decoded shape alone, exactly --points, spread evenly.")
@@ -71,11 +72,11 @@ def complete(
     partial = read_partial(file)
     bridge = load_bridge(store.read(weights), codec)
     category_index(bridge.weights, category)  # a wrong name must not take the folder
-    request = Request(n, seed, mode, steps, points, category, not resample, place, unknown_pose)
+    request = Request(n, seed, mode, steps, points, category, not resample, place, unknown_pose, fit)
     if unknown_pose:
         pose_finder(bridge.weights)  # nor must weights that cannot find one
     config = {"n": n, "mode": mode, "steps": steps, "points": points, "category": category, "resample": resample}
-    config["unknown_pose"] = unknown_pose
+    config |= {"unknown_pose": unknown_pose, "fit": fit}
     config |= {"mesh": suffix, "resolution": resolution} if mesh else {}
     decode = mesh_decoder(bridge.codec, resolution, place, decoder) if mesh else None
     with locked_folder(out) as folder:

@@ -13,7 +13,8 @@ import torch
 
 from scigen.domains.points.bridge import Start, draw_ode, draw_sde, observed, regress
 from scigen.domains.points.codec import CloudCodec
-from scigen.domains.points.complete import Completion, Draw, Poses, bridged, complete, looking
+from scigen.domains.points.complete import Completion, Draw, Fit, Poses, bridged, complete, looking
+from scigen.domains.points.fit import fitted
 from scigen.domains.points.memory import Memory, remembered, unpacked
 from scigen.domains.points.pose import poses
 from scigen.domains.points.sampler import Plan, noised_belief
@@ -36,12 +37,13 @@ from scigen.solver.loop import ancestral
 from scigen.state import Rng, State
 
 __all__ = [
-    "Bridge", "Outcome", "Request", "complete_partial", "drawing", "load_bridge", "pose_finder", "ranking", "start_of",
-    "write_outcome",
+    "FIT", "Bridge", "Outcome", "Request", "complete_partial", "drawing", "fitting", "load_bridge", "pose_finder",
+    "ranking", "start_of", "write_outcome",
 ]  # fmt: skip
 
 _SOLVERS = {"sde": ancestral, "ode": dpmpp_2m}
 _SHOWN = 7  # completions in the picture
+FIT = 20
 _POSES = 4  # that an unknown one may be
 
 
@@ -59,7 +61,7 @@ class Request:
 
     `mode` is `sde`, `ode`, or `regress`, a bridge's answer in one evaluation, the same for every draw. With `keep` the
     observed points stay and decoded ones fill the rest; without, the decoded shape stands alone. In an `unknown_pose`
-    the draws take in turn the poses that remembered scans suggest.
+    the draws take in turn the poses that remembered scans suggest. `fit` steps lead every draw to the observed points.
     """
 
     n: int = 4
@@ -71,6 +73,7 @@ class Request:
     keep: bool = True
     device: str = "cpu"
     unknown_pose: bool = False
+    fit: int = FIT
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,8 @@ def complete_partial(bridge: Bridge, partial: Partial, request: Request) -> Outc
         raise InputError(
             f"{len(partial.seen)} points are fewer than the {least} latent points of the codec; scan more."
         )
-    done = complete(partial.seen, codec, draw, request.n, request.seed, request.keep, way)
+    fit = fitting(codec, request.fit)
+    done = complete(partial.seen, codec, draw, request.n, request.seed, request.keep, way, fit)
     return Outcome(done.ranked, done.failed, {"complete": time.perf_counter() - began})
 
 
@@ -135,6 +139,12 @@ def drawing(weights: Weights, request: Request) -> Draw:
         return {"sde": draw_sde, "ode": draw_ode}[request.mode](network, spread, known(x1), rng, request.steps)
 
     return bridged(walk, scale, start_of(weights, _POSES if request.unknown_pose else 1))
+
+
+def fitting(codec: CloudCodec, steps: int) -> Fit | None:
+    """`fitted` by the decoder of a codec; None for no steps."""
+    decoder = codec.network.decoder
+    return (lambda latents, seen: fitted(decoder, latents, seen, steps)) if steps else None
 
 
 def pose_finder(weights: Weights) -> Poses:

@@ -22,7 +22,7 @@ def half_ball(n: int = 400, seed: int = 0) -> Cloud:
 
 
 def complete(file: Path, weights: Path, out: Path, *options: object) -> int:
-    line = ["complete", file, "--weights", weights, "--out", out, "--points", 300, "--steps", 2, *options]
+    line = ["complete", file, "--weights", weights, "--out", out, "--points", 300, "--steps", 2, "--fit", 2, *options]
     return run([str(part) for part in line])
 
 

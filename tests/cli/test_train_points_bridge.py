@@ -126,7 +126,7 @@ def test_a_bridge_that_knows_one_shape_completes_it(
 
     monkeypatch.setattr(CloudCodec, "decode", noted)
     line = ["complete", tmp_path / "scan.ply", "--weights", tmp_path / "bridge" / "weights.safetensors"]
-    assert run([str(word) for word in [*line, "--n", 3, "--out", tmp_path / "out", "--quiet"]]) == 0
+    assert run([str(word) for word in [*line, "--n", 3, "--fit", 0, "--out", tmp_path / "out", "--quiet"]]) == 0
 
     codec = CloudCodec(read(str(place.codec)).network)
     whole, partial = (codec.encode(Cloud(cloud.points, cloud.normals)) for cloud in (one.full(0), scan))

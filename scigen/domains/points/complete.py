@@ -1,4 +1,4 @@
-"""From a partial cloud to whole ones: encode in a frame, draw, decode, keep what was observed, rank, say how sure.
+"""From a partial cloud to whole ones: encode in a frame, draw, fit, decode, keep what was observed, rank, say how sure.
 
 The frame of the whole shape is not known, so everything happens in that of the partial cloud, the bounding sphere of
 what was observed: a whole shape may reach out of it, and where and how large it is are part of what is drawn. Features
@@ -25,13 +25,14 @@ from scigen.io.shape import Cloud
 from scigen.state import Rng, State, generator
 
 __all__ = [
-    "Codec", "Completed", "Completion", "Draw", "Poses", "bridged", "complete", "keep_observed", "looking", "own_frame",
-    "seen_from",
+    "Codec", "Completed", "Completion", "Draw", "Fit", "Poses", "bridged", "complete", "keep_observed", "looking",
+    "own_frame", "seen_from",
 ]  # fmt: skip
 
 REPLACED = 2.0  # decoded points this many spacings from an observed one, or nearer, make room for it
 
 Poses: TypeAlias = Callable[[State], torch.Tensor]  # a scan's latents -> R [H, 3, 3], best first: x @ R stands upright
+Fit: TypeAlias = Callable[[State, np.ndarray], State]  # a whole's latents and, in its frame, what was seen -> latents
 Draw: TypeAlias = Callable[[State, Sequence[torch.Generator]], State]  # the partial cloud's latents, n times -> n draws
 
 
@@ -74,13 +75,20 @@ class Completed:
 
 
 def complete(
-    partial: Cloud, codec: Codec, draw: Draw, n: int, seed: int, keep: bool = True, poses: Poses | None = None
+    partial: Cloud,
+    codec: Codec,
+    draw: Draw,
+    n: int,
+    seed: int,
+    keep: bool = True,
+    poses: Poses | None = None,
+    fit: Fit | None = None,
 ) -> Completed:
     """`n` completions of `partial`, whatever its units and place; draw k of a seed does not depend on n.
 
     Without `keep` they are the decoded shapes, spread evenly, and no observed point is among theirs. Without `poses`
-    the cloud stands upright; with H of them draw k takes the (k mod H)-th. Raises ValueError for a cloud without extent
-    and NumericError when no draw is finite.
+    the cloud stands upright; with H of them draw k takes the (k mod H)-th. Draws are decoded as they are, or after
+    `fit`. Raises ValueError for a cloud without extent and NumericError when no draw is finite.
     """
     if n < 1:
         raise ValueError(f"`n` must be at least 1, got {n}.")
@@ -94,6 +102,8 @@ def complete(
     wholes = {d.index: _whole(codec, d.shape, frame, turns[d.index % len(turns)]) for d in drawn if d.shape is not None}
     if not wholes:
         raise NumericError(f"None of {n} draws is finite; the weights or the solver settings are broken.")
+    if fit is not None:
+        wholes = {k: (fit(x, to.enter(partial.points) @ turn.T), to, turn) for k, (x, to, turn) in wholes.items()}
     decoded = {k: _decoded(codec, *whole) for k, whole in wholes.items()}
     found = [_judged(k, decoded, partial, keep, *wholes[k]) for k in decoded]
     return Completed(sorted(found, key=lambda c: (c.agreement, c.index)), failed)
