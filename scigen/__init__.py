@@ -7,4 +7,4 @@ from __future__ import annotations
 
 __all__ = ["__version__"]
 
-__version__ = "0.6.0"
+__version__ = "0.7.0"

@@ -62,21 +62,18 @@ def complete(
     place = chosen_device(device)
 
     from scigen.run import weights as store
-    from scigen.run.complete import Request, complete_partial, load_bridge, pose_finder, write_outcome
+    from scigen.run.complete import Request, check_request, complete_partial, load_bridge, write_outcome
     from scigen.run.complete_meshes import write_meshes
-    from scigen.run.draw import category_index
     from scigen.run.partial import read_partial
     from scigen.run.report import append_error, locked_folder
     from scigen.run.sample_meshes import mesh_decoder
 
     partial = read_partial(file)
     bridge = load_bridge(store.read(weights), codec)
-    category_index(bridge.weights, category)  # a wrong name must not take the folder
     request = Request(n, seed, mode, steps, points, category, not resample, place, unknown_pose, fit)
-    if unknown_pose:
-        pose_finder(bridge.weights)  # nor must weights that cannot find one
-    config = {"n": n, "mode": mode, "steps": steps, "points": points, "category": category, "resample": resample}
-    config |= {"unknown_pose": unknown_pose, "fit": fit}
+    check_request(bridge.weights, request)  # what is refused must not take the folder
+    config = {"n": n, "mode": mode, "steps": steps, "points": points, "category": category, "resample": resample,
+              "unknown_pose": unknown_pose, "fit": fit}  # fmt: skip
     config |= {"mesh": suffix, "resolution": resolution} if mesh else {}
     decode = mesh_decoder(bridge.codec, resolution, place, decoder) if mesh else None
     with locked_folder(out) as folder:

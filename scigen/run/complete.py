@@ -37,8 +37,8 @@ from scigen.solver.loop import ancestral
 from scigen.state import Rng, State
 
 __all__ = [
-    "FIT", "Bridge", "Outcome", "Request", "complete_partial", "drawing", "fitting", "load_bridge", "pose_finder",
-    "ranking", "start_of", "write_outcome",
+    "FIT", "Bridge", "Outcome", "Request", "check_request", "complete_partial", "drawing", "fitting", "load_bridge",
+    "pose_finder", "ranking", "start_of", "write_outcome",
 ]  # fmt: skip
 
 _SOLVERS = {"sde": ancestral, "ode": dpmpp_2m}
@@ -91,6 +91,13 @@ def load_bridge(weights: Weights, codec: str | None) -> Bridge:
         raise InputError(f"The weights '{weights.path}' are for {domain}, not for completion; choose others.")
     start_of(weights)  # looked at before a folder is taken
     return Bridge(weights, matching_codec(weights, codec))
+
+
+def check_request(weights: Weights, request: Request) -> None:
+    """Raise what `complete_partial` would of a class, or a pose, that the weights cannot know."""
+    category_index(weights, request.category)
+    if request.unknown_pose:
+        pose_finder(weights)
 
 
 def complete_partial(bridge: Bridge, partial: Partial, request: Request) -> Outcome:

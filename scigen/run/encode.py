@@ -14,7 +14,7 @@ from torch import Tensor
 from scigen.cache import cache_dir
 from scigen.domains.points.codec import CloudCodec
 from scigen.domains.points.complete import seen_from
-from scigen.domains.points.latents import central, load_latents, save_latents
+from scigen.domains.points.latents import load_latents, save_latents
 from scigen.domains.points.memory import Memory
 from scigen.domains.points.process import Scale, joined
 from scigen.domains.shapes.camera import view_of
@@ -32,7 +32,6 @@ __all__ = ["Encoding", "encode_followers", "encode_scans", "encode_shapes"]
 
 POINTS = 2048  # of a whole shape that the encoder sees, as in its training
 _TOGETHER = 256
-_MODELS = 64  # shapes of a class among which one is chosen that the others follow
 _UNIT = Frame(np.zeros(3), 1.0)
 Pairs: TypeAlias = Sequence[tuple[int, int]]
 Encoder: TypeAlias = Callable[[Pairs], tuple[State, list[int]]]  # latents of some, and the numbers of their shapes
@@ -56,21 +55,13 @@ class Encoding:
 def encode_shapes(how: Encoding) -> tuple[State, str]:
     """Every shape as latents of 2,048 of its points, other points each draw, and the identity of the result.
 
-    `pos`, `feat` and `category`, in the shapes' own frames. The latents of a class follow one shape of it, the most
-    central of a few, so that what differs between them is the shapes and not where farthest points happened to lie.
+    `pos`, `feat` and `category`, in the shapes' own frames.
     """
 
     def encoder(codec: CloudCodec) -> Encoder:
-        places = torch.stack([_model(how, codec, k) for k in range(len(how.pool.categories))])
+        return lambda pairs: (codec.encode_all([_sample(how, *pair) for pair in pairs]), [i for i, _ in pairs])
 
-        def encoded(pairs: Pairs) -> tuple[State, list[int]]:
-            shapes = [i for i, _ in pairs]
-            near = places[torch.from_numpy(how.pool.category[shapes])]
-            return codec.encode_all([_sample(how, *pair) for pair in pairs], near), shapes
-
-        return encoded
-
-    return _kept("shapes", how, _draws(how), encoder, "that follow one of their class")
+    return _kept("shapes", how, _draws(how), encoder)
 
 
 def encode_scans(how: Encoding) -> tuple[State, str]:
@@ -163,13 +154,6 @@ def _kept(
 def _draws(how: Encoding) -> list[tuple[int, int]]:
     """Every draw of every shape."""
     return [(i, draw) for i in range(len(how.pool)) for draw in range(how.draws)]
-
-
-def _model(how: Encoding, codec: CloudCodec, category: int) -> Tensor:
-    """Places of the latents of the most central among the first `_MODELS` shapes of a class, `[K, 3]`."""
-    some = np.flatnonzero(how.pool.category == category)[:_MODELS].tolist()
-    pos = codec.encode_all([_sample(how, i, 0) for i in some])["pos"].cpu()
-    return pos[central(pos)]
 
 
 def _in_a_row(parts: Sequence[State]) -> State:

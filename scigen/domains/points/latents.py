@@ -16,7 +16,7 @@ from scigen.errors import InputError
 from scigen.io.npz import read_npz, write_npz
 from scigen.state import State
 
-__all__ = ["LatentBatches", "assigned", "central", "load_latents", "matched", "observation", "save_latents"]
+__all__ = ["LatentBatches", "assigned", "load_latents", "matched", "observation", "save_latents"]
 
 _FIELDS = {
     "pos": np.float32, "feat": np.float32, "category": np.int64, "shape": np.int64, "given": np.float32,
@@ -73,12 +73,6 @@ class LatentBatches:
         for name in sorted(self.x.fields):
             digest.update(name.encode() + self.x[name].cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
-
-
-def central(pos: Tensor) -> int:
-    """The row of `pos [M, K, 3]` with the least sum of Chamfer distances to the others, mean over tokens both ways."""
-    near = torch.cdist(pos[:, None], pos[None]).square()  # [M, M, K, K]
-    return int((near.amin(2).mean(-1) + near.amin(3).mean(-1)).sum(1).argmin())
 
 
 def matched(x: State, target: Tensor) -> State:

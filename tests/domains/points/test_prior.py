@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from scigen.domains.points.latents import LatentBatches, central, load_latents, matched, observation, save_latents
+from scigen.domains.points.latents import LatentBatches, load_latents, matched, observation, save_latents
 from scigen.domains.points.prior_task import PriorLoss, PriorTask, forget_class, prior_loss
 from scigen.domains.points.process import Scale, joined, shape_process
 from scigen.domains.points.raw_task import RawTask, some_points
@@ -107,14 +107,6 @@ def test_matching_is_the_best_of_all_orders():
         pairs = {tuple(row) for row in torch.cat([x["pos"], x["feat"]], -1)[k, :n].tolist()}
         assert {tuple(row) for row in torch.cat([got["pos"], got["feat"]], -1)[k, :n].tolist()} == pairs
         assert not got["pos"][k, n:].any()
-
-
-def test_the_central_shape_is_the_one_that_others_lie_around():
-    middle = torch.randn(6, 3, generator=rng(1))
-    steps = torch.tensor([0.0, 0.3, -0.3, 0.5, -0.5])[:, None, None]
-    pos = (middle + steps)[:, torch.randperm(6, generator=rng(2))]
-    order = torch.randperm(5, generator=rng(3))
-    assert order[central(pos[order])] == 0
 
 
 def test_scales_give_unit_variance_and_take_it_back():
