@@ -11,7 +11,7 @@ import torch
 from scigen.domains.molecules.codec import TOKENS, encode
 from scigen.domains.molecules.data import load_fixture
 from scigen.domains.molecules.process import blank, molecule_process
-from scigen.domains.molecules.sampler import Drawn, Plan, draw_molecules, sizes_for
+from scigen.domains.molecules.sampler import NARROWEST, Drawn, Plan, draw_molecules, sizes_for
 from scigen.process.affine import rectified, subvp, ve, vp
 from scigen.solver import ancestral, ddim, dpmpp_2m
 from scigen.state import Streams, generator
@@ -80,7 +80,7 @@ def test_the_width_of_the_arrays_is_the_samples_own(network):
     spy = Spy(network)
     for sizes in ([5], [5, 17], [17, 16, 15, 9], [15, 5, 18], [29, 16]):
         draw(spy, list(range(len(sizes))), sizes=sizes, plan=Plan(rectified(), ancestral, steps=2))
-    assert all(len(widths) == 1 and size <= min(widths) <= max(1.2 * size, 13) for size, widths in spy.widths.items())
+    assert all(len(widths) == 1 and size <= min(widths) <= max(1.2 * size, NARROWEST) for size, widths in spy.widths.items())
     assert min(spy.rows) >= 104, "small batches take other paths through a matrix product"
 
 
